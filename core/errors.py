@@ -1,0 +1,71 @@
+"""Every error Bottega raises on purpose. Each says what is wrong and what to do next; the command line prints it as one line."""
+
+from __future__ import annotations
+
+
+class BottegaError(Exception):
+    """The root of all errors of Bottega.
+
+    `hint` says what to do next; `exit_code` is what the command line ends with.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UsageError(BottegaError):
+    """The caller's words are off: an empty request, an unknown option value, a missing folder."""
+
+    exit_code = 2
+
+
+class ConfigError(BottegaError):
+    """A configuration file cannot be used: broken JSON, a missing variable, a wrong type."""
+
+    exit_code = 2
+
+
+class MissingExtra(BottegaError):
+    """A feature needs an optional dependency that is not installed."""
+
+    exit_code = 2
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs the extra {extra!r}", hint=f"pip install 'bottega[{extra}]'")
+
+
+class ModelError(BottegaError):
+    """A model cannot be found, opened or checked: weights missing, a checksum that differs, an adapter that is cut short."""
+
+
+class ToolError(BottegaError):
+    """A tool could not do what it was asked to: a file that is not there, an argument out of range."""
+
+
+class ServerError(BottegaError):
+    """A server cannot be reached, stays mute or died. Names the server; harms nothing else."""
+
+    exit_code = 75
+
+
+class PermissionNeeded(BottegaError):
+    """A side effect or a network access that no policy allows and nobody could approve."""
+
+    exit_code = 3
+
+
+class BudgetExceeded(BottegaError):
+    """The run has spent what it was given."""
+
+    exit_code = 4
+
+
+class PlanError(BottegaError):
+    """A plan that cannot run: a cycle, an unknown reference, an unknown specialist."""

@@ -1,0 +1,1 @@
+"""What thinks: the backbone, adapters, house models, the registry, training, chat clients, engines."""

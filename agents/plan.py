@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..core.errors import PlanError
 from ..core.usage import Usage
 
 Json = Any
 StepStatus = Literal["succeeded", "failed", "cannot", "skipped", "refused"]
-RunStatus = Literal["succeeded", "partial", "failed", "cannot", "refused", "cancelled"]
+RunStatus = Literal["succeeded", "partial", "failed", "cannot", "stopped", "cancelled"]
+"""`stopped`: something needed an approval that nobody gave."""
+
+EXIT_CODES: dict[RunStatus, int] = {
+    "succeeded": 0,
+    "failed": 1,
+    "cannot": 1,
+    "stopped": 3,
+    "partial": 5,
+    "cancelled": 130,
+}
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """The manners of every record here: it does not change, and knows its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
 
 class Reference(Frozen):
@@ -27,21 +39,35 @@ class Reference(Frozen):
 
     from_: str = Field(alias="from")
     path: str = ""
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Each(Frozen):
+    """An argument that takes one value after the other, a call for each; in JSON `{"each": ["Alder", "Cedar"]}`.
+
+    Several of them in one step go along together: the first call takes the first value of each, and so on. A
+    `Reference` stands for the items of a list that another step gave.
+    """
+
+    each: Reference | tuple[Json, ...]
+
+    @field_validator("each", mode="before")
+    @classmethod
+    def _read(cls, value: Json) -> Json:
+        return _bound(value)
 
 
 class Step(Frozen):
     """One thing to do.
 
-    A step that a planner has bound names its `tool` and `arguments`; an unbound one is left to its specialist, which finds the
-    tool itself. `after` orders steps that share no data. `problem` says why nothing can be done about it.
+    A step that a planner has bound names its `tool` and `arguments`; an unbound one is left to its specialist, which
+    finds the tool itself. `after` orders steps that share no data. `problem` says why nothing can be done about it.
     """
 
     id: str
     instruction: str
     specialist: str | None = None
     tool: str | None = None
-    arguments: dict[str, Reference | Json] = Field(default_factory=dict)
+    arguments: dict[str, Reference | Each | Json] = Field(default_factory=dict)
     after: tuple[str, ...] = ()
     expects: str = ""
     """What the result should be: shown to people, checked at the hand-over."""
@@ -49,6 +75,11 @@ class Step(Frozen):
     """Whether the answer tells its result; a step that only serves another one is not told."""
     confidence: float = 1.0
     problem: str | None = None
+
+    @field_validator("arguments", mode="before")
+    @classmethod
+    def _read(cls, value: Json) -> Json:
+        return {k: _bound(v) for k, v in value.items()} if isinstance(value, dict) else value
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -93,12 +124,32 @@ def references(value: Json) -> Iterator[Reference]:
     """Every `Reference` inside an argument, also in lists and objects."""
     if isinstance(value, Reference):
         yield value
+    elif isinstance(value, Each):
+        yield from references(value.each)
     elif isinstance(value, dict):
         for v in value.values():
             yield from references(v)
     elif isinstance(value, list | tuple):
         for v in value:
             yield from references(v)
+
+
+def _bound(value: Json) -> Json:
+    """References and fan-outs read back from their JSON forms."""
+    if isinstance(value, dict):
+        if value.keys() == {"each"} and isinstance(value["each"], list | tuple | dict | Reference):
+            return Each(each=_bound(value["each"]))
+        return _reference_or({k: _bound(v) for k, v in value.items()})
+    if isinstance(value, list | tuple):
+        return [_bound(v) for v in value]
+    return value
+
+
+def _reference_or(value: Json) -> Json:
+    """A `Reference` where `value` is one in JSON, else `value`."""
+    if not isinstance(value, dict) or "from" not in value or not value.keys() <= {"from", "path"}:
+        return value
+    return Reference(**value) if all(isinstance(v, str) for v in value.values()) else value
 
 
 class ToolCall(Frozen):
@@ -111,13 +162,20 @@ class ToolCall(Frozen):
 
 
 class StepResult(Frozen):
-    """What a step gave. `value` is what other steps refer to; `text` is what a person reads. Errors are values, never raised."""
+    """What a step gave. `value` is what other steps refer to; `text` is what a person reads.
+
+    Errors are values, never raised.
+    """
 
     step: str
     status: StepStatus
     value: Json = None
     text: str = ""
+    fields: tuple[str, ...] = ()
+    """Paths into `value` of what the instruction asked for; empty: all of it."""
     error: str | None = None
+    sources: tuple[str, ...] = ()
+    """What it was read from: workspace paths, addresses."""
     files: tuple[str, ...] = ()
     """Workspace paths it wrote."""
     calls: tuple[ToolCall, ...] = ()
@@ -132,15 +190,36 @@ class Route(Frozen):
     specialist: str | None = None
     confidence: float = 1.0
     scores: dict[str, float] = Field(default_factory=dict)
+    reason: str | None = None
+    """Why nobody can, and what would help."""
 
 
 class RunResult(Frozen):
-    """The end of a run. Printed by `bottega run --json`."""
+    """The end of a run."""
 
     run: str
     request: str
     status: RunStatus
     answer: str
+    route: Route | None = None
     plan: Plan | None = None
     results: tuple[StepResult, ...] = ()
     usage: Usage = Usage()
+
+    @property
+    def exit_code(self) -> int:
+        """What a command line ends with."""
+        return EXIT_CODES[self.status]
+
+    def to_json(self) -> dict[str, Json]:
+        """What `bottega run --json` prints: run_id, status, answer, route, plan, steps, usage."""
+        whole = self.model_dump(mode="json")
+        return {
+            "run_id": whole["run"],
+            "status": whole["status"],
+            "answer": whole["answer"],
+            "route": whole["route"],
+            "plan": whole["plan"],
+            "steps": whole["results"],
+            "usage": whole["usage"],
+        }

@@ -1,0 +1,56 @@
+"""What those who decide are given and have to offer: the context of a run; protocols for router, planner and binder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from ..tools import Tool, Workspace
+from .plan import Plan, Route, Step, StepResult
+from .specialist import Specialist
+
+
+@dataclass(frozen=True)
+class PlanningContext:
+    """What a router or planner may look at.
+
+    `notice` tells the person something, with a level of `info`, `warning` or `error`. `route` is what the router said,
+    once it has.
+    """
+
+    workspace: Workspace
+    tools: tuple[Tool, ...]
+    specialists: tuple[Specialist, ...]
+    notice: Callable[[Literal["info", "warning", "error"], str], None]
+    route: Route | None = None
+
+
+class Router(Protocol):
+    """Decides who takes a request."""
+
+    async def route(self, request: str, context: PlanningContext) -> Route: ...
+
+
+class Planner(Protocol):
+    """Makes plans. A `BottegaError` that it raises ends the run as failed, with its message as the answer."""
+
+    async def plan(self, request: str, context: PlanningContext) -> Plan: ...
+
+    async def revise(
+        self, plan: Plan, results: Mapping[str, StepResult], context: PlanningContext
+    ) -> Plan | None:
+        """A plan that goes round what failed, or None when there is no other way.
+
+        Steps that stay the same, id and all, keep their results; `plan.revision` goes up by one.
+        """
+        ...
+
+
+@runtime_checkable
+class Binder(Protocol):
+    """Finds tool and arguments for a step that the planner left open."""
+
+    async def bind(self, instruction: str, earlier: Sequence[StepResult], tools: Sequence[Tool]) -> Step | None:
+        """A step with `tool` and `arguments`, or None when no tool fits."""
+        ...

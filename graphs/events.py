@@ -1,0 +1,125 @@
+"""What happens in a run, as typed events. Console, JSON output and traces all read this one stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from ..agents.plan import Frozen, Json, Plan, Route, RunResult, StepResult
+from .approvals import ApprovalRequest
+
+Level = Literal["info", "warning", "error"]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class Happening(Frozen):
+    """What all events have: the run they belong to, the time (ISO 8601, UTC), the version of their form."""
+
+    run: str
+    at: str = Field(default_factory=_now)
+    version: Literal[1] = 1
+
+
+class RunStarted(Happening):
+    type: Literal["run_started"] = "run_started"
+    request: str
+    workspace: str
+
+
+class Notice(Happening):
+    """Something a person should know that ends nothing: a server that is not there, a choice that was made."""
+
+    type: Literal["notice"] = "notice"
+    level: Level = "info"
+    text: str
+
+
+class Routed(Happening):
+    type: Literal["routed"] = "routed"
+    route: Route
+
+
+class Planned(Happening):
+    """A plan was made; with `plan.revision` above 1 it replaces an earlier one."""
+
+    type: Literal["planned"] = "planned"
+    plan: Plan
+
+
+class StepStarted(Happening):
+    type: Literal["step_started"] = "step_started"
+    step: str
+    instruction: str
+    specialist: str | None = None
+    tool: str | None = None
+
+
+class ToolCalled(Happening):
+    type: Literal["tool_called"] = "tool_called"
+    step: str
+    tool: str
+    arguments: dict[str, Json]
+
+
+class ToolReturned(Happening):
+    """`text` is shortened; `seconds` is wall time."""
+
+    type: Literal["tool_returned"] = "tool_returned"
+    step: str
+    tool: str
+    text: str
+    is_error: bool = False
+    seconds: float = 0.0
+
+
+class StepFinished(Happening):
+    type: Literal["step_finished"] = "step_finished"
+    result: StepResult
+
+
+class ApprovalAsked(Happening):
+    type: Literal["approval_asked"] = "approval_asked"
+    approval: ApprovalRequest
+
+
+class ApprovalGiven(Happening):
+    """The answer to the request with the id `approval`, also when it was no."""
+
+    type: Literal["approval_given"] = "approval_given"
+    approval: str
+    approved: bool
+
+
+class RunFinished(Happening):
+    type: Literal["run_finished"] = "run_finished"
+    result: RunResult
+
+
+Event = Annotated[
+    RunStarted
+    | Notice
+    | Routed
+    | Planned
+    | StepStarted
+    | ToolCalled
+    | ToolReturned
+    | StepFinished
+    | ApprovalAsked
+    | ApprovalGiven
+    | RunFinished,
+    Field(discriminator="type"),
+]
+
+Emit = Callable[[Event], None]
+
+
+def read_event(text: str | bytes) -> Event:
+    """The event of a JSON text. Raises `pydantic.ValidationError` for anything else."""
+    event: Event = TypeAdapter(Event).validate_json(text)
+    return event

@@ -1,5 +1,62 @@
-"""Bottega: a workshop of agents. Heavy parts are imported where they are used."""
+"""Bottega: a workshop of agents. The public names, each imported when it is first used, so that `import bottega` is quick."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .agents.plan import Plan, Route, RunResult, Step, StepResult
+    from .agents.specialist import Specialist
+    from .core.errors import BottegaError, ToolError
+    from .core.usage import Usage
+    from .graphs.events import Event
+    from .tools import Tool, ToolContext, ToolResult, Toolset, Workspace, tool
+    from .workshop import Bottega
+
+__all__ = [
+    "Bottega",
+    "BottegaError",
+    "Event",
+    "Plan",
+    "Route",
+    "RunResult",
+    "Specialist",
+    "Step",
+    "StepResult",
+    "Tool",
+    "ToolContext",
+    "ToolError",
+    "ToolResult",
+    "Toolset",
+    "Usage",
+    "Workspace",
+    "__version__",
+    "tool",
+]
+
+_HOMES = {
+    "agents.plan": ("Plan", "Route", "RunResult", "Step", "StepResult"),
+    "agents.specialist": ("Specialist",),
+    "core.errors": ("BottegaError", "ToolError"),
+    "core.usage": ("Usage",),
+    "graphs.events": ("Event",),
+    "tools": ("Tool", "ToolContext", "ToolResult", "Toolset", "Workspace", "tool"),
+    "workshop": ("Bottega",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
+
+            found: object = getattr(import_module(f".{home}", __name__), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,79 @@
+"""What several commands share: their options, and opening the workshop with them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..settings import Settings
+
+if TYPE_CHECKING:
+    from ..workshop import Bottega
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def workshop_options(command: F) -> F:
+    """`--workspace`, `--mcp-config` and `--web`, given to the command as `settings`."""
+
+    def with_settings(workspace: str, mcp_config: str | None, web: bool, **rest: Any) -> Any:
+        flags = {"mcp_config": mcp_config, "web": web, "yes": rest.pop("yes", False)}
+        return command(settings=Settings.load(workspace, flags), **rest)
+
+    with_settings.__doc__ = command.__doc__
+    with_settings.__name__ = command.__name__
+    wrapped: Any = with_settings
+    for option in (
+        click.option("--web", is_flag=True, help="Let tools reach the network."),
+        click.option("--mcp-config", metavar="FILE", help="A JSON file with mcpServers, beside the folder's own .mcp.json."),
+        click.option("--workspace", metavar="DIR", default=".", help="The folder to work in; the current one if not given."),
+    ):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[no-any-return]
+
+
+@asynccontextmanager
+async def opened(settings: Settings, approve: Any = None) -> AsyncIterator[Bottega]:
+    """The workshop of these settings, closed at the end however it ends. `approve` as in `Bottega`; `--yes` goes before it."""
+    from ..workshop import Bottega
+
+    bottega = Bottega(settings.workspace, servers=settings.mcp_config, web=settings.web, approve="all" if settings.yes else approve)
+    try:
+        yield bottega
+    finally:
+        await bottega.close()
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Runs `work` to its end. Ctrl-C and SIGTERM cancel it, so that it can close what it opened; a second Ctrl-C is not waited for."""
+
+    async def stoppable() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        if sys.platform != "win32":
+            loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(stoppable())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def can_ask() -> bool:
+    """Whether there is a person to ask: a terminal on both sides."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+async def ask(question: str) -> bool:
+    """Asks yes or no on stderr; anything but y and yes is no, an end of input too."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    answer = await asyncio.to_thread(sys.stdin.readline)
+    return answer.strip().lower() in ("y", "yes")

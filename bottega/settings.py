@@ -1,0 +1,96 @@
+"""What a person has set: flags, then the environment, then files, then defaults. Read in the face only, handed down as arguments."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .core.errors import ConfigError
+
+NAMES = {"mcp_config": str, "web": bool, "yes": bool}
+"""Name -> type of everything that can be set in a file, or as BOTTEGA_NAME in the environment."""
+
+OWN_ONLY = ("web", "yes")
+"""Permissions. A folder's own file must not grant them to whoever wrote the folder."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one command."""
+
+    workspace: Path
+    mcp_config: Path | None = None
+    """A file with `mcpServers` beside the workspace's own `.mcp.json`."""
+    web: bool = False
+    """Whether tools may reach the network."""
+    yes: bool = False
+    """Whether side effects are approved without asking."""
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Where each value comes from."""
+
+    @classmethod
+    def load(cls, workspace: str | Path = ".", flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+        """The settings for a workspace. A flag that is None or False was not given. Raises `ConfigError` for a broken file."""
+        folder = Path(workspace).expanduser()
+        layers = [
+            ("flag", {k: v for k, v in (flags or {}).items() if v}),
+            ("environment", _environment(environment)),
+            *((str(path), _file(path, own)) for path, own in config_files(folder)),
+        ]
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        for name in NAMES:
+            for origin, layer in layers:
+                if name in layer:
+                    values[name], origins[name] = layer[name], origin
+                    break
+            else:
+                origins[name] = "default"
+        if path := values.get("mcp_config"):
+            values["mcp_config"] = Path(path).expanduser()
+        return cls(folder, **values, origins=origins)
+
+
+def config_files(workspace: Path) -> list[tuple[Path, bool]]:
+    """The files that are read, the strongest first, and whether it is the person's own."""
+    from platformdirs import user_config_path
+
+    return [(workspace / ".bottega" / "config.toml", False), (user_config_path("bottega") / "config.toml", True)]
+
+
+def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, kind in NAMES.items():
+        text = environment.get(variable := f"BOTTEGA_{name.upper()}", "")
+        if not text:
+            continue
+        if kind is bool and text.lower() not in ("0", "1", "true", "false", "yes", "no"):
+            raise ConfigError(f"{variable} is {text!r}", hint="set it to 1 or 0")
+        found[name] = text.lower() in ("1", "true", "yes") if kind is bool else text
+    return found
+
+
+def _file(path: Path, own: bool) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}", hint="mend it or remove it") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="mend its rights or remove it") from None
+    for name, value in found.items():
+        if name not in NAMES:
+            raise ConfigError(f"{path} sets {name!r}, which is no setting", hint=f"settings are {', '.join(NAMES)}")
+        if not isinstance(value, NAMES[name]):
+            raise ConfigError(f"{path} sets {name} to {value!r}", hint=f"it takes {'true or false' if NAMES[name] is bool else 'text'}")
+        if name in OWN_ONLY and not own:
+            hint = f"permissions are yours to give: set it in {config_files(path.parent)[1][0]} or by a flag"
+            raise ConfigError(f"{path} sets {name!r}, which a folder cannot grant itself", hint=hint)
+    if "mcp_config" in found:
+        found["mcp_config"] = str(path.parent.parent / found["mcp_config"]) if not own else str(path.parent / found["mcp_config"])
+    return found

@@ -1,0 +1,336 @@
+"""Connections to MCP servers: each has one task that owns it, starts on first use, and is started again after a death.
+
+Who calls a tool hands the work to the owner and waits for the answer, because a connection must be opened and closed in
+one task, and because a failing connection takes down the task it lives in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...core.errors import BottegaError, ServerError
+from ...core.redaction import redact
+from ..tool import Tool, ToolContext, ToolResult
+from .config import ServerConfig
+from .definitions import Closed, Listing, SessionLost, as_tool, clean
+from .process import ServerProcess, spawn
+
+if TYPE_CHECKING:
+    from .link import Link
+
+Json = Any
+Work = Callable[["Link"], Awaitable[ToolResult]]
+State = Literal["not started", "ready", "failed", "disabled"]
+
+PARALLEL_STARTS = 8
+"""Servers that are started at the same time."""
+LONGEST_PAUSE = 30.0
+"""Seconds, at most, in which a server that keeps failing is not tried again."""
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """How a server is doing."""
+
+    name: str
+    state: State
+    transport: str
+    address: str
+    tools: int = 0
+    problems: tuple[str, ...] = ()
+
+
+class McpServers:
+    """The MCP servers of a configuration, used as one set of tools.
+
+        async with McpServers(read_config(folder), folder) as servers:
+            tools, problems = await servers.tools()
+
+    Entering starts nothing. A server starts when it is first asked for its tools, and again when it is needed after it
+    died; leaving ends them all, and no process stays behind.
+    """
+
+    def __init__(self, configs: Sequence[ServerConfig], workspace: str | Path) -> None:
+        slots = asyncio.Semaphore(PARALLEL_STARTS)
+        self._connections = [Connection(config, Path(workspace).expanduser().resolve(), slots) for config in configs]
+
+    async def __aenter__(self) -> McpServers:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(connection.close() for connection in self._connections))
+
+    async def tools(self) -> tuple[list[Tool], list[tuple[str, str]]]:
+        """The tools of all servers, started at once; and what is wrong, as (server name, message).
+
+        Never raises for a server: one that fails has no tools and a message.
+        """
+        await asyncio.gather(*(connection.ready() for connection in self._connections))
+        tools = [tool for connection in self._connections for tool in connection.tools]
+        return tools, [(c.config.name, problem) for c in self._connections for problem in c.problems]
+
+    def status(self) -> list[ServerStatus]:
+        """How each server is doing. Starts nothing."""
+        return [
+            ServerStatus(c.config.name, c.state, c.config.transport, c.config.address, len(c.tools), c.problems)
+            for c in self._connections
+        ]
+
+
+class Connection:
+    """One server: its owner task, the queue to it, and what is known about it."""
+
+    def __init__(self, config: ServerConfig, workspace: Path, slots: asyncio.Semaphore) -> None:
+        self.config = config
+        self.tools: list[Tool] = []
+        """The tools of its last start."""
+        self._workspace = workspace
+        self._slots = slots
+        self._process: ServerProcess | None = None
+        self._queue: asyncio.Queue[tuple[Work, asyncio.Future[ToolResult]]] = asyncio.Queue()
+        self._owner: asyncio.Task[None] | None = None
+        self._started: asyncio.Future[None] | None = None
+        self._waiting: set[asyncio.Future[ToolResult]] = set()
+        self._dropped: tuple[str, ...] = ()
+        self._error: ServerError | None = None
+        self._failures = 0
+        self._not_before = 0.0
+        self._modern = True
+        self._closed = False
+
+    @property
+    def state(self) -> State:
+        if not self.config.enabled:
+            return "disabled"
+        if self._error or self.config.problem:
+            return "failed"
+        return "ready" if self._started and self._started.done() else "not started"
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with it, one sentence each."""
+        if self.config.problem:
+            return (self.config.problem,)
+        return ((str(self._error),) if self._error else ()) + self._dropped
+
+    async def ready(self) -> bool:
+        """Starts it where it is not running, and waits for it. Returns whether it can be used; never raises."""
+        try:
+            await self._start()
+        except ServerError:
+            return False
+        return self.config.enabled
+
+    async def call(self, name: str, arguments: dict[str, Json], context: ToolContext) -> ToolResult:
+        """Calls one of its tools.
+
+        Raises `ServerError` when the server cannot be started, dies or does not answer in time: whether the call had an
+        effect is then unknown. Raises `ToolError` when the server refuses the call.
+        """
+
+        async def work(link: Link) -> ToolResult:
+            return await link.call(name, arguments)
+
+        for last in (False, True):
+            await self._start()
+            answer: asyncio.Future[ToolResult] = asyncio.get_running_loop().create_future()
+            self._waiting.add(answer)
+            self._queue.put_nowait((work, answer))
+            try:
+                async with asyncio.timeout(self.config.tool_timeout):
+                    result = await answer
+            except TimeoutError:
+                raise ServerError(
+                    f"server {self.config.name!r} did not answer {name!r} within {self.config.tool_timeout:g} s",
+                    hint="raise its tool_timeout_sec",
+                ) from None
+            except SessionLost:
+                if last:
+                    raise ServerError(f"server {self.config.name!r} keeps forgetting the session") from None
+                await self._gone()
+                continue
+            finally:
+                self._waiting.discard(answer)
+            self._failures = 0
+            return result
+        raise AssertionError("unreachable")
+
+    async def close(self) -> None:
+        """Ends the server. Waits until it is gone, even when cancelled meanwhile."""
+        self._closed = True
+        cancelled = False
+        while self._owner is not None and not self._owner.done():
+            self._owner.cancel()
+            try:
+                await asyncio.wait([self._owner])
+            except asyncio.CancelledError:
+                cancelled = True
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _start(self) -> None:
+        if self._closed:
+            raise ServerError(f"server {self.config.name!r} is closed")
+        if self.config.problem:
+            raise ServerError(f"server {self.config.name!r} cannot be used: {self.config.problem}")
+        if not self.config.enabled:
+            self._started = None
+            return
+        if self._started is not None and not (self._started.done() and self._error):
+            await asyncio.shield(self._started)
+            return
+        if self._error and (wait := self._not_before - time.monotonic()) > 0:
+            raise ServerError(
+                self._error.message, hint=f"it is tried again in {wait:.0f} s" if wait >= 1 else self._error.hint
+            )
+        await self._gone()
+        self._error = None
+        self._started = asyncio.get_running_loop().create_future()
+        self._owner = asyncio.create_task(self._own(self._started), name=f"mcp {self.config.name}")
+        await asyncio.shield(self._started)
+
+    async def _gone(self) -> None:
+        """Waits until a dying owner has cleaned up."""
+        if self._owner is not None and not self._owner.done():
+            await asyncio.wait([self._owner])
+
+    async def _own(self, started: asyncio.Future[None]) -> None:
+        """The owner: opens the connection, answers what is asked over it, closes it. Never raises."""
+        error: BaseException
+        try:
+            async with AsyncExitStack() as stack:
+                link = await self._open(stack)
+                self._learn(link.listing)
+                started.set_result(None)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._watch(link))
+                    while True:
+                        work, answer = await self._queue.get()
+                        group.create_task(self._answer(link, work, answer))
+        except (Exception, asyncio.CancelledError) as raised:
+            error = raised
+        if isinstance(error, asyncio.CancelledError):
+            self._fail(ServerError(f"server {self.config.name!r} is closed"), started)
+        else:
+            self._error = await self._explained(error)
+            self._failures += 1
+            # The first time it is tried again at once, then after 1, 2, 4 … seconds.
+            pause = 0 if self._failures == 1 else min(LONGEST_PAUSE, 2.0 ** (self._failures - 2))
+            self._not_before = time.monotonic() + pause
+            self.tools = []
+            self._fail(self._error, started)
+
+    async def _open(self, stack: AsyncExitStack) -> Link:
+        """A connection that has shaken hands and told its tools, within the startup timeout."""
+        async with self._slots:
+            try:
+                async with asyncio.timeout(self.config.startup_timeout):
+                    link = await (
+                        self._open_url(stack) if self.config.transport == "http" else self._open_process(stack)
+                    )
+                    await link.list_tools()
+                    return link
+            except TimeoutError:
+                said = ""
+                if self._process:
+                    said = f": {self._process.last_words}" if self._process.last_words else ""
+                    self._process.kill()
+                seconds = f"{self.config.startup_timeout:g} s"
+                raise ServerError(
+                    f"server {self.config.name!r} did not answer within {seconds} of its start{said}",
+                    hint="if it is only slow, raise its startup_timeout_sec",
+                ) from None
+
+    async def _open_url(self, stack: AsyncExitStack) -> Link:
+        from .link import over_http
+
+        return await stack.enter_async_context(over_http(self.config))
+
+    async def _open_process(self, stack: AsyncExitStack) -> Link:
+        self._process = await stack.enter_async_context(spawn(self.config, self._workspace))
+        # The SDK is imported while the server starts up.
+        link = await asyncio.to_thread(importlib.import_module, f"{__package__}.link")
+        try:
+            opened: Link = await stack.enter_async_context(link.over_pipes(self._process, modern=self._modern))
+            return opened
+        except Closed:
+            # Some older servers end themselves at a first message that they do not know.
+            self._modern = not self._modern
+            if self._modern:
+                raise
+        return await self._open_process(stack)
+
+    def _learn(self, listing: Listing) -> None:
+        self.tools = [
+            as_tool(definition, self.config.name, partial(self.call, name))
+            for name, definition in listing.definitions.items()
+        ]
+        self._dropped = tuple(listing.problems)
+
+    async def _watch(self, link: Link) -> None:
+        """Ends the owner when the server has closed the connection."""
+        await link.closed.wait()
+        raise Closed
+
+    async def _answer(self, link: Link, work: Work, answer: asyncio.Future[ToolResult]) -> None:
+        """Does one piece of work; cancels it when its asker goes away. A closed connection is the owner's matter."""
+        if answer.done():
+            return
+        doing = asyncio.ensure_future(work(link))
+        answer.add_done_callback(lambda asked: doing.cancel() if asked.cancelled() else None)
+        try:
+            result = await doing
+        except Closed:
+            pass
+        except SessionLost as lost:
+            if not answer.done():
+                answer.set_exception(lost)
+            raise
+        except Exception as error:
+            if not answer.done():
+                answer.set_exception(error)
+        except asyncio.CancelledError:
+            if not answer.cancelled():
+                raise
+        else:
+            if not answer.done():
+                answer.set_result(result)
+
+    def _fail(self, why: ServerError, started: asyncio.Future[None]) -> None:
+        """Tells everybody who waits."""
+        if not started.done():
+            started.set_exception(why)
+            started.exception()  # perhaps nobody waits any more
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        for answer in self._waiting:
+            if not answer.done():
+                answer.set_exception(why)
+
+    async def _explained(self, error: BaseException) -> ServerError:
+        """What went wrong, as one line that names the server and holds no secret."""
+        while isinstance(error, BaseExceptionGroup):
+            error = next((e for e in error.exceptions if isinstance(e, BottegaError | Closed)), error.exceptions[0])
+        hint = error.hint if isinstance(error, BottegaError) else None
+        if isinstance(error, ServerError):
+            message = error.message
+        elif isinstance(error, Closed):
+            how = await self._process.end() if self._process else "has closed the connection"
+            message = f"server {self.config.name!r} {how}"
+        elif isinstance(error, BottegaError):
+            message = f"server {self.config.name!r} {error.message}"
+        elif self.config.transport == "http":
+            reason = str(error) or type(error).__name__
+            message = f"server {self.config.name!r} cannot be reached at {self.config.address}: {reason}"
+        else:
+            message = f"server {self.config.name!r} cannot be used: {error or type(error).__name__}"
+        line = " ".join(clean(message).split())
+        return ServerError(redact(line, self.config.secrets), hint=hint)

@@ -1,0 +1,231 @@
+"""One open connection to a server, through the MCP SDK. Importing this module imports the SDK: do it late."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+from mcp import ClientSession, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyIntercept, OnRequest
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
+from mcp.shared.message import SessionMessage
+from mcp.shared.transport_context import TransportContext
+from mcp.types import PaginatedRequestParams, jsonrpc_message_adapter
+from mcp.types.methods import validate_server_result
+from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION, Implementation
+from pydantic import ValidationError
+
+from ...core.errors import ServerError, ToolError
+from ..tool import ToolResult
+from .config import ServerConfig
+from .definitions import Closed, Listing, SessionLost, as_result, clean
+from .process import MAX_LINE, ServerProcess
+
+Json = Any
+
+# The SDK logs what servers do wrong; without a handler Python would print it on the terminal.
+logging.getLogger("mcp").addHandler(logging.NullHandler())
+
+PROBE_SECONDS = 1.0
+"""How long a process's answer to the modern `server/discover` is waited for before `initialize` is sent as well.
+
+Short, because some older servers ignore what they do not know. A slow modern server answers both and is asked again."""
+_CLIENT = Implementation(name="bottega", version="0.1.0")
+
+
+class Link:
+    """A connection that has shaken hands."""
+
+    def __init__(self, session: ClientSession, listing: Listing, closed: asyncio.Event) -> None:
+        self.closed = closed
+        """Set when the server has closed the connection."""
+        self.listing = listing
+        self._session = session
+
+    async def list_tools(self) -> Listing:
+        """Asks for all tools, page by page. A server that knows no tools has none. Raises `Closed` and `ToolError`."""
+        cursor: str | None = None
+        while True:
+            try:
+                page = await self._session.list_tools(params=PaginatedRequestParams(cursor=cursor) if cursor else None)
+            except MCPError as error:
+                if error.code == CONNECTION_CLOSED:
+                    raise Closed from None
+                if error.code == METHOD_NOT_FOUND and cursor is None:
+                    return self.listing
+                raise ToolError(f"refused to list its tools: {clean(error.message)[:300]}") from None
+            except ValidationError:
+                raise ToolError("answered the request for its tools with something that is no list of tools") from None
+            cursor = page.next_cursor
+            if not self.listing.wants(cursor):
+                return self.listing
+
+    async def call(self, name: str, arguments: dict[str, Json]) -> ToolResult:
+        """Calls a tool. Raises `ToolError` for what the server refuses, `Closed` and `SessionLost`."""
+        try:
+            result = await self._session.call_tool(name, arguments)
+        except MCPError as error:
+            if error.code == CONNECTION_CLOSED:
+                raise Closed from None
+            if error.message in ("Session terminated", "Session not found"):
+                raise SessionLost from None
+            raise ToolError(f"{name}: {clean(error.message)[:500]}") from None
+        except ValidationError:
+            raise ToolError(f"{name} returned something that is not an MCP result") from None
+        except RuntimeError as error:
+            # The SDK's word for a result that breaks the tool's own output schema, or that asks the person something.
+            raise ToolError(f"{name}: {clean(str(error)).splitlines()[0][:300]}") from None
+        return as_result(result.model_dump(by_alias=True, mode="json", exclude_none=True))
+
+
+@asynccontextmanager
+async def over_pipes(process: ServerProcess, *, modern: bool) -> AsyncIterator[Link]:
+    """A connection to a running process. Without `modern`, only the older handshake is tried. Raises `Closed`."""
+    arriving, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    outgoing, leaving = anyio.create_memory_object_stream[SessionMessage](0)
+    closed = asyncio.Event()
+
+    async def read() -> None:
+        try:
+            # ValueError: a line longer than MAX_LINE.
+            with contextlib.suppress(ValueError, ConnectionError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                while line := await process.stdout.readline():
+                    with contextlib.suppress(ValidationError):
+                        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+                        await arriving.send(SessionMessage(message))
+        finally:
+            closed.set()
+            arriving.close()
+
+    async def write() -> None:
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            async for message in leaving:
+                process.stdin.write(message.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+                await process.stdin.drain()
+
+    pumps = [asyncio.create_task(read()), asyncio.create_task(write())]
+    try:
+        async with _session(JSONRPCDispatcher(incoming, outgoing), closed, PROBE_SECONDS if modern else 0) as link:
+            yield link
+    finally:
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        for stream in (arriving, incoming, outgoing, leaving):
+            stream.close()
+
+
+@asynccontextmanager
+async def over_http(config: ServerConfig) -> AsyncIterator[Link]:
+    """A connection to a URL. Raises `ServerError` that says what the server answered, where that was an HTTP error."""
+    assert config.url
+    status: list[int] = []
+
+    async def note(response: httpx2.Response) -> None:
+        status.append(response.status_code)
+
+    local = urlsplit(config.url).hostname in ("127.0.0.1", "localhost", "::1")
+    client = httpx2.AsyncClient(
+        headers=dict(config.headers),
+        timeout=httpx2.Timeout(config.startup_timeout, read=config.tool_timeout + 5),
+        event_hooks={"response": [note]},
+        trust_env=not local,
+    )
+    async with (
+        client,
+        streamable_http_client(config.url, http_client=client, max_sse_event_size=MAX_LINE) as (read, write),
+    ):
+        try:
+            async with _session(JSONRPCDispatcher(read, write), asyncio.Event(), config.startup_timeout / 2) as link:
+                yield link
+        except MCPError as error:
+            if status and status[-1] >= 400:
+                hint = "check its headers" if status[-1] in (401, 403) else None
+                raise ServerError(f"server {config.name!r} answered with HTTP status {status[-1]}", hint=hint) from None
+            raise ServerError(f"server {config.name!r} refused the connection: {clean(error.message)[:300]}") from None
+
+
+@asynccontextmanager
+async def _session(
+    wire: JSONRPCDispatcher[TransportContext], closed: asyncio.Event, probe: float
+) -> AsyncIterator[Link]:
+    dispatcher = _Tolerant(wire)
+    async with ClientSession(dispatcher=dispatcher, client_info=_CLIENT) as session:
+        dispatcher.version = lambda: session.protocol_version or "2025-11-25"
+        await _shake_hands(session, probe)
+        yield Link(session, dispatcher.listing, closed)
+
+
+async def _shake_hands(session: ClientSession, probe: float) -> None:
+    if probe:
+        try:
+            async with asyncio.timeout(probe):
+                await session.discover()
+                return
+        except (TimeoutError, RuntimeError, ValidationError):
+            pass
+        except MCPError as error:
+            if error.code == CONNECTION_CLOSED:
+                raise Closed from None
+    try:
+        await session.initialize()
+    except MCPError as error:
+        if error.code == CONNECTION_CLOSED:
+            raise Closed from None
+        if error.code != UNSUPPORTED_PROTOCOL_VERSION:
+            raise
+        # A slow modern server: it has taken the probe after all, and now knows only that handshake.
+        await session.discover()
+
+
+class _Tolerant(Dispatcher[TransportContext]):
+    """Passes everything on, but sifts each page of tools first: the SDK takes a page as a whole or not at all."""
+
+    def __init__(self, wire: JSONRPCDispatcher[TransportContext]) -> None:
+        self.listing = Listing()
+        self.version: Callable[[], str] = lambda: "2025-11-25"
+        self._wire = wire
+
+    async def send_raw_request(
+        self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
+    ) -> dict[str, Any]:
+        raw = await self._wire.send_raw_request(method, params, opts)
+        return self._sifted(raw) if method == "tools/list" else raw
+
+    async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
+        await self._wire.notify(method, params, opts)
+
+    async def run(
+        self,
+        on_request: OnRequest,
+        on_notify: OnNotify,
+        on_notify_intercept: OnNotifyIntercept | None = None,
+        *,
+        task_status: Any = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        await self._wire.run(on_request, on_notify, on_notify_intercept, task_status=task_status)
+
+    def _sifted(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        cursor = raw.get("nextCursor")
+        page = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+        if isinstance(cursor, str):
+            page["nextCursor"] = cursor
+        good = []
+        for definition in self.listing.add(raw):
+            try:
+                validate_server_result("tools/list", self.version(), {**page, "tools": [definition]})
+                good.append(definition)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(str(part) for part in first["loc"] if part != "tools")
+                self.listing.reject(definition["name"], f"{where}: {first['msg'].lower()}"[:200])
+                del self.listing.definitions[definition["name"]]
+        return {**page, "tools": good}

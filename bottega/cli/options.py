@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -23,12 +24,11 @@ T = TypeVar("T")
 def workshop_options(command: F) -> F:
     """`--workspace`, `--mcp-config` and `--web`, given to the command as `settings`."""
 
+    @functools.wraps(command)  # which also carries over the options that `command` already has
     def with_settings(workspace: str, mcp_config: str | None, web: bool, **rest: Any) -> Any:
         flags = {"mcp_config": mcp_config, "web": web, "yes": rest.pop("yes", False)}
         return command(settings=Settings.load(workspace, flags), **rest)
 
-    with_settings.__doc__ = command.__doc__
-    with_settings.__name__ = command.__name__
     wrapped: Any = with_settings
     for option in (
         click.option("--web", is_flag=True, help="Let tools reach the network."),

@@ -1,0 +1,232 @@
+"""One request after the other, on one workshop. The prompt is there before the models are."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from ..cli.output import columns, plan_lines
+from ..cli.progress import Progress
+from ..cli.text import checked, one_line, plain
+from ..core.errors import BottegaError
+from ..settings import Settings
+from ..tools.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ..agents.plan import StepResult
+    from ..graphs.approvals import ApprovalRequest
+    from ..workshop import Bottega
+
+IMPATIENCE = 2.0
+"""Seconds within which a second Ctrl-C means: do not wait for the run to stop."""
+
+COMMANDS = {
+    "/help": "what can be typed here",
+    "/tools": "tools, all or the best for some words",
+    "/plan": "how a request would be done",
+    "/mcp": "the MCP servers that are configured",
+    "/models": "the task models of this installation",
+    "/quit": "leave",
+}
+
+HELP = """Type what is to be done. Files of the folder can be named with @.
+{commands}
+Enter sends, Alt-Enter starts a new line. Ctrl-C clears the line, or stops what is running. Ctrl-D leaves."""
+
+
+class Console:
+    """Reads requests and runs them, until Ctrl-D."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._workspace = Workspace.at(settings.workspace)
+        self._progress = Progress(sys.stdout)
+        self._bottega: Bottega | None = None
+        self._loading = True
+        self._commands: dict[str, Callable[[str], Awaitable[None]]] = {
+            "/help": self._help,
+            "/tools": self._tools,
+            "/plan": self._plan,
+            "/mcp": self._mcp,
+            "/models": self._models,
+        }
+
+    def run(self) -> int:
+        """Until the person leaves; gives the exit code."""
+        return asyncio.run(self._run())
+
+    async def _run(self) -> int:
+        from .keyboard import input_line
+
+        line = input_line(COMMANDS, self._workspace.files, self._status)
+        loader = threading.Thread(target=self._load, daemon=True)
+        print(f"Bottega in {self._workspace.root}; /help says what can be typed")
+        try:
+            while True:
+                try:
+                    text = await line.prompt_async(pre_run=lambda: loader.ident or loader.start())
+                except (EOFError, KeyboardInterrupt):
+                    return 0
+                if text.strip() in ("/quit", "/exit"):
+                    return 0
+                if text.strip():
+                    await self._take(text.strip())
+        finally:
+            if self._bottega is not None:
+                await self._bottega.close()
+
+    async def _take(self, text: str) -> None:
+        """Does one line, and survives whatever comes of it."""
+        name, _, rest = text.partition(" ")
+        command = self._commands.get(name)
+        if text.startswith("/") and command is None and "/" not in name[1:]:
+            self._progress.line(f"there is no {name}; /help lists what there is", "yellow")
+            return
+        try:
+            await self._interruptible(command(rest.strip()) if command else self._do(text))
+        except BottegaError as error:
+            self._progress.line(f"error: {one_line(error.message)}", "red")
+            if error.hint:
+                self._progress.line(f"hint: {one_line(error.hint)}", "dim")
+        except Exception as error:
+            self._progress.line(f"error: unexpected {type(error).__name__}: {one_line(str(error))}", "red")
+        finally:
+            self._progress.pause()
+
+    async def _interruptible(self, work: Awaitable[None]) -> None:
+        """Awaits `work`. Ctrl-C cancels it and waits for its end; another one soon after does not wait."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(work)
+        abandoned = asyncio.Event()
+        first = 0.0
+
+        def interrupt() -> None:
+            nonlocal first
+            now = time.monotonic()
+            if first and now - first <= IMPATIENCE:
+                abandoned.set()
+            else:
+                first = now
+                self._progress.pause()
+                self._progress.line("stopping; Ctrl-C again does not wait", "yellow")
+                task.cancel()
+
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+        waiter = asyncio.ensure_future(abandoned.wait())
+        try:
+            await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            waiter.cancel()
+        if not task.done():
+            self._progress.line("abandoned; what it had written stays", "yellow")
+            self._bottega = None  # its state is not known any more; the next request opens another
+            return
+        if not task.cancelled():
+            task.result()
+
+    async def _do(self, text: str) -> None:
+        from .keyboard import without_marks
+
+        request = without_marks(checked(text), self._workspace.root)
+        bottega = await self._opened()
+        kept: list[StepResult] = []
+        try:
+            async for event in bottega.stream(request):
+                self._progress(event)
+                if event.type == "step_finished":
+                    kept.append(event.result)
+                elif event.type == "run_finished":
+                    self._progress.pause()
+                    print(f"\n{plain(event.result.answer)}\n", flush=True)
+        except asyncio.CancelledError:
+            self._progress.pause()
+            self._progress.line(_kept(kept), "yellow")
+            raise
+
+    async def _approve(self, asked: ApprovalRequest) -> bool:
+        from prompt_toolkit import PromptSession
+
+        from ..cli.run import approval_question
+
+        self._progress.pause()
+        try:
+            answer: str = await PromptSession[str]().prompt_async(f"{approval_question(asked)} [y/N] ", handle_sigint=False)
+        except (EOFError, KeyboardInterrupt):
+            return False
+        return answer.strip().lower() in ("y", "yes")
+
+    async def _opened(self) -> Bottega:
+        if self._bottega is None:
+            from ..workshop import Bottega
+
+            approve = "all" if self._settings.yes else self._approve
+            self._bottega = Bottega(self._workspace.root, servers=self._settings.mcp_config, web=self._settings.web, approve=approve)
+        return self._bottega
+
+    def _load(self) -> None:
+        """Imports and opens, beside the prompt, what the first request will need. Its errors are told by that request."""
+        try:
+            from ..models.encoder import open_encoder
+            from ..workshop import Bottega as _
+
+            open_encoder()
+        except Exception:
+            pass
+        finally:
+            self._loading = False
+
+    def _status(self) -> str:
+        approvals = "side effects are approved" if self._settings.yes else "asks before side effects"
+        return f" {'loading models …' if self._loading else 'ready'} · {approvals} · /help"
+
+    async def _help(self, rest: str) -> None:
+        rows = [(f"  {name}", line) for name, line in COMMANDS.items()]
+        print(HELP.format(commands="\n".join(columns(rows, 100))))
+
+    async def _tools(self, rest: str) -> None:
+        bottega = await self._opened()
+        found = await bottega.find_tools(rest, 8) if rest else await bottega.catalog()
+        self._print([(tool.id, tool.description) for tool in found])
+
+    async def _plan(self, rest: str) -> None:
+        from .keyboard import without_marks
+
+        if not rest:
+            self._progress.line("say what is to be planned: /plan REQUEST", "yellow")
+            return
+        bottega = await self._opened()
+        for line in plan_lines(await bottega.plan(without_marks(checked(rest), self._workspace.root))):
+            print(line)
+
+    async def _mcp(self, rest: str) -> None:
+        from ..tools.mcp.config import read_config
+
+        found = read_config(self._workspace.root)
+        if self._settings.mcp_config is not None:
+            found += read_config(self._settings.mcp_config, workspace=self._workspace.root)
+        self._print([(server.name, server.problem or server.address) for server in found] or [("none", "put an .mcp.json into the folder")])
+
+    async def _models(self, rest: str) -> None:
+        raise NotImplementedError
+
+    def _print(self, rows: list[tuple[str, ...]]) -> None:
+        import shutil
+
+        for line in columns(rows, shutil.get_terminal_size().columns):
+            print(line)
+
+
+def _kept(results: list[StepResult]) -> str:
+    """What is left of a run that was stopped."""
+    done = [result for result in results if result.status == "succeeded"]
+    files = list(dict.fromkeys(name for result in done for name in result.files))
+    if not done:
+        return "cancelled; nothing had been done yet"
+    text = f"cancelled; done before: {', '.join(result.step for result in done)}"
+    return f"{text}; written: {', '.join(files)}" if files else text

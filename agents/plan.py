@@ -37,7 +37,7 @@ class Reference(Frozen):
     `path` goes into a structured result: keys and list indices joined with dots. Empty means the result's value.
     """
 
-    from_: str = Field(alias="from")
+    from_: str = Field(validation_alias="from", serialization_alias="from")
     path: str = ""
 
 

@@ -37,9 +37,7 @@ class Planner(Protocol):
 
     async def plan(self, request: str, context: PlanningContext) -> Plan: ...
 
-    async def revise(
-        self, plan: Plan, results: Mapping[str, StepResult], context: PlanningContext
-    ) -> Plan | None:
+    async def revise(self, plan: Plan, results: Mapping[str, StepResult], context: PlanningContext) -> Plan | None:
         """A plan that goes round what failed, or None when there is no other way.
 
         Steps that stay the same, id and all, keep their results; `plan.revision` goes up by one.

@@ -1,4 +1,4 @@
-"""JSON values as people read them, and which of their fields an instruction asks for. Used on results only; deterministic."""
+"""JSON values as people read them, and which of their fields an instruction asks for. Deterministic."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def spoken(name: str) -> str:
 
 
 def dig(value: Json, path: str) -> Json:
-    """The part of `value` at `path` (keys and indices joined with dots). Raises `LookupError` that names what is there."""
+    """The part of `value` at `path`: keys and indices joined with dots. Raises `LookupError` saying what is there."""
     if not path:
         return value
     if isinstance(value, dict) and path in value:

@@ -1,4 +1,4 @@
-"""The one way to a tool in a run: a call is judged, approved, told as events, made, and made again where that is safe."""
+"""The one way to a tool in a run: calls are judged, approved, told as events, made, and made again where safe."""
 
 from __future__ import annotations
 

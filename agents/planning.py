@@ -52,3 +52,12 @@ class Binder(Protocol):
     async def bind(self, instruction: str, earlier: Sequence[StepResult], tools: Sequence[Tool]) -> Step | None:
         """A step with `tool` and `arguments`, or None when no tool fits."""
         ...
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """Searches tools by what they do."""
+
+    async def find_tools(self, query: str, tools: Sequence[Tool], limit: int) -> Sequence[Tool]:
+        """At most `limit` of `tools`, the best for `query` first."""
+        ...

@@ -86,6 +86,15 @@ def read_config(
     return [_server(name, entry, variables, folder.resolve()) for name, entry in _entries(_parse(path), path).items()]
 
 
+def read_servers(
+    entries: Mapping[str, Json], *, workspace: str | Path, environment: Mapping[str, str] | None = None
+) -> list[ServerConfig]:
+    """The servers of a mapping in the form of `mcpServers`: name -> entry. Variables as in `read_config`."""
+    variables = os.environ if environment is None else environment
+    folder = Path(workspace).expanduser().resolve()
+    return [_server(name, entry, variables, folder) for name, entry in entries.items()]
+
+
 def add_server(path: Path, name: str, entry: dict[str, Json]) -> bool:
     """Writes a server into the file, which is made where there is none. Returns whether it took the place of another.
 

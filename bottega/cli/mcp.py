@@ -1,0 +1,232 @@
+"""`bottega mcp`: the MCP servers that are configured for a folder; lists them, tries them, edits `.mcp.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..core.errors import ServerError, ToolError, UsageError
+from ..settings import Settings
+from .options import run_async, workshop_options
+from .output import columns, print_json
+from .text import plain
+
+if TYPE_CHECKING:
+    from ..tools import Tool
+    from ..tools.mcp import McpServers, ServerConfig
+
+
+@click.group()
+def mcp() -> None:
+    """List, try and configure MCP servers.
+
+    They are read from .mcp.json in the folder, and from --mcp-config.
+    """
+
+
+@mcp.command("list")
+@workshop_options
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def list_(settings: Settings, as_json: bool) -> int:
+    """Start every server and tell how it is doing."""
+
+    async def work() -> int:
+        async with _servers(settings, _configs(settings)) as servers:
+            await servers.tools()
+            found = servers.status()
+        if as_json:
+            print_json([dataclasses.asdict(server) for server in found])
+        else:
+            rows: list[tuple[str, ...]] = [
+                (s.name, s.state, f"{s.tools} tools" if s.state == "ready" else "", s.address) for s in found
+            ]
+            for line in columns(rows, _width()):
+                print(line)
+        for server in found if not as_json else ():
+            for problem in server.problems:
+                print(f"{server.name}: {plain(problem)}", file=sys.stderr)
+        if not found:
+            print("no servers are configured; add one: bottega mcp add NAME -- COMMAND", file=sys.stderr)
+        return ServerError.exit_code if any(server.state == "failed" for server in found) else 0
+
+    return run_async(work())
+
+
+@mcp.command()
+@click.argument("server", required=False)
+@workshop_options
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def tools(server: str | None, settings: Settings, as_json: bool) -> int:
+    """List the tools of SERVER, or of all servers."""
+
+    async def work() -> int:
+        configs = _configs(settings)
+        if server is not None:
+            configs = [_named(configs, server)]
+        async with _servers(settings, configs) as servers:
+            found, problems = await servers.tools()
+        for name, problem in problems:
+            print(f"{name}: {plain(problem)}", file=sys.stderr)
+        if as_json:
+            print_json([_described(tool) for tool in found])
+        else:
+            for line in columns([(tool.id, tool.description) for tool in found], _width()):
+                print(line)
+        return ServerError.exit_code if problems and not found else 0
+
+    return run_async(work())
+
+
+@mcp.command()
+@click.argument("tool", metavar="SERVER/TOOL")
+@workshop_options
+@click.option("--args", "arguments", default="{}", metavar="JSON", help="The arguments, as a JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole result as a JSON object.")
+def call(tool: str, settings: Settings, arguments: str, as_json: bool) -> int:
+    """Call one tool of a server and print what it gives."""
+    name, _, wanted = tool.partition("/")
+    if not wanted:
+        raise UsageError(f"{tool!r} does not name a tool", hint="it looks like SERVER/TOOL; see bottega mcp tools")
+    try:
+        given: Any = json.loads(arguments)
+    except ValueError as error:
+        raise UsageError(f"--args is not JSON: {error}", hint="""it looks like --args '{"name": "value"}'""") from None
+    if not isinstance(given, dict):
+        raise UsageError("--args has to be a JSON object", hint="""it looks like --args '{"name": "value"}'""")
+
+    async def work() -> int:
+        from ..tools import ToolContext, Workspace
+
+        context = ToolContext(Workspace.at(settings.workspace), web=settings.web)
+        async with _servers(settings, [_named(_configs(settings), name)]) as servers:
+            found, problems = await servers.tools()
+            by_name = {one.name: one for one in found}
+            if wanted not in by_name:
+                if not found and problems:
+                    raise ServerError(problems[0][1])
+                near = _near(wanted, list(by_name))
+                raise UsageError(f"server {name!r} has no tool {wanted!r}", hint=near or f"bottega mcp tools {name}")
+            result = await by_name[wanted](context, **given)
+        if as_json:
+            print_json(dataclasses.asdict(result))
+        elif result.is_error:
+            raise ToolError(result.text)
+        else:
+            print(plain(result.text))
+        return 1 if result.is_error else 0
+
+    return run_async(work())
+
+
+@mcp.command()
+@click.argument("name")
+@click.argument("command", nargs=-1, metavar="[-- COMMAND [ARG]...]")
+@click.option("--env", multiple=True, metavar="KEY=VALUE", help="A variable for the command; may be repeated.")
+@click.option("--url", metavar="URL", help="Reach the server over streamable HTTP.")
+@click.option("--header", multiple=True, metavar="KEY=VALUE", help="A header for the URL; may be repeated.")
+@click.option("--workspace", metavar="DIR", default=".", help="The folder whose .mcp.json is written.")
+def add(
+    name: str, command: tuple[str, ...], env: tuple[str, ...], url: str | None, header: tuple[str, ...], workspace: str
+) -> int:
+    """Write a server into .mcp.json: bottega mcp add time -- python -m mcp_server_time
+
+    Write secrets as ${VARIABLE}: they are then taken from the environment, and not kept in the file.
+    """
+    from ..tools.mcp import FILE_NAME, add_server
+
+    if bool(command) == bool(url):
+        raise UsageError("a server needs either a command or a --url", hint="bottega mcp add NAME -- COMMAND [ARG]...")
+    if (env and url) or (header and command):
+        raise UsageError("--env goes with a command, --header with a --url")
+    entry: dict[str, Any]
+    if url:
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(f"{url!r} is no http address", hint="it looks like https://host/mcp")
+        entry = {"type": "http", "url": url} | ({"headers": _pairs(header, "--header")} if header else {})
+    else:
+        entry = {"command": command[0], "args": list(command[1:])} | ({"env": _pairs(env, "--env")} if env else {})
+    folder = Path(workspace).expanduser()
+    if not folder.is_dir():
+        raise UsageError(
+            f"the workspace folder {workspace!r} does not exist", hint="make it first, or name another folder"
+        )
+    replaced = add_server(folder / FILE_NAME, name, entry)
+    print(f"{'replaced' if replaced else 'added'} {name} in {folder / FILE_NAME}", file=sys.stderr)
+    return 0
+
+
+@mcp.command()
+@click.argument("name")
+@click.option("--workspace", metavar="DIR", default=".", help="The folder whose .mcp.json is written.")
+def remove(name: str, workspace: str) -> int:
+    """Take a server out of .mcp.json."""
+    from ..tools.mcp import FILE_NAME, remove_server
+
+    file = Path(workspace).expanduser() / FILE_NAME
+    remove_server(file, name)
+    print(f"removed {name} from {file}", file=sys.stderr)
+    return 0
+
+
+def _configs(settings: Settings) -> list[ServerConfig]:
+    """The servers of the folder and of `--mcp-config`, which wins where both name one."""
+    from ..tools.mcp import read_config
+
+    found = {config.name: config for config in read_config(settings.workspace)}
+    if settings.mcp_config is not None:
+        found |= {c.name: c for c in read_config(settings.mcp_config, workspace=settings.workspace)}
+    return list(found.values())
+
+
+@asynccontextmanager
+async def _servers(settings: Settings, configs: Sequence[ServerConfig]) -> AsyncIterator[McpServers]:
+    from ..tools.mcp import McpServers
+
+    async with McpServers(configs, settings.workspace) as servers:
+        yield servers
+
+
+def _named(configs: Sequence[ServerConfig], name: str) -> ServerConfig:
+    for config in configs:
+        if config.name == name:
+            return config
+    near = _near(name, [config.name for config in configs])
+    raise UsageError(f"there is no server {name!r}", hint=near or "bottega mcp list shows what is configured")
+
+
+def _near(name: str, known: Sequence[str]) -> str | None:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else None
+
+
+def _described(tool: Tool) -> dict[str, Any]:
+    return {
+        "id": tool.id,
+        "description": tool.description,
+        "input_schema": tool.input_schema,
+        "annotations": dataclasses.asdict(tool.annotations),
+    }
+
+
+def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UsageError(f"{option} {text!r} is not KEY=VALUE")
+        pairs[key] = value
+    return pairs
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((120, 24)).columns

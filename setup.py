@@ -1,4 +1,4 @@
-"""Maps the repository's top-level folders ("rooms") to sub-packages of `bottega`; everything else is in pyproject.toml."""
+"""Maps the repository's top-level folders ("rooms") to sub-packages of `bottega`; all else is in pyproject.toml."""
 
 from setuptools import find_packages, setup
 

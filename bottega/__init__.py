@@ -1,4 +1,4 @@
-"""Bottega: a workshop of agents. The public names, each imported when it is first used, so that `import bottega` is quick."""
+"""Bottega: a workshop of agents. Its public names, each imported when it is first used: `import bottega` is quick."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person has set: flags, then the environment, then files, then defaults. Read in the face only, handed down as arguments."""
+"""What a person has set: flags, then the environment, then files, then defaults. Handed down as plain arguments."""
 
 from __future__ import annotations
 
@@ -33,8 +33,16 @@ class Settings:
     """Where each value comes from."""
 
     @classmethod
-    def load(cls, workspace: str | Path = ".", flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
-        """The settings for a workspace. A flag that is None or False was not given. Raises `ConfigError` for a broken file."""
+    def load(
+        cls,
+        workspace: str | Path = ".",
+        flags: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> Settings:
+        """The settings for a workspace. A flag that is None or False was not given.
+
+        Raises `ConfigError` for a file or variable that cannot be used.
+        """
         folder = Path(workspace).expanduser()
         layers = [
             ("flag", {k: v for k, v in (flags or {}).items() if v}),
@@ -87,10 +95,11 @@ def _file(path: Path, own: bool) -> dict[str, Any]:
         if name not in NAMES:
             raise ConfigError(f"{path} sets {name!r}, which is no setting", hint=f"settings are {', '.join(NAMES)}")
         if not isinstance(value, NAMES[name]):
-            raise ConfigError(f"{path} sets {name} to {value!r}", hint=f"it takes {'true or false' if NAMES[name] is bool else 'text'}")
+            kind = "true or false" if NAMES[name] is bool else "text"
+            raise ConfigError(f"{path} sets {name} to {value!r}", hint=f"it takes {kind}")
         if name in OWN_ONLY and not own:
             hint = f"permissions are yours to give: set it in {config_files(path.parent)[1][0]} or by a flag"
             raise ConfigError(f"{path} sets {name!r}, which a folder cannot grant itself", hint=hint)
     if "mcp_config" in found:
-        found["mcp_config"] = str(path.parent.parent / found["mcp_config"]) if not own else str(path.parent / found["mcp_config"])
+        found["mcp_config"] = str((path.parent if own else path.parent.parent) / found["mcp_config"])
     return found

@@ -6,9 +6,11 @@ import re
 
 _KEY = r"(?:api[-_]?key|access[-_]?key|token|secret|password|passwd|authorization|bearer)"
 _PATTERNS = [
+    re.compile(r"(?i)(\b(?:bearer|basic)\s+)([a-z0-9._~+/=-]{8,})"),
     re.compile(rf"(?i)(\b{_KEY}\b[\"']?\s*[:=]\s*[\"']?)([^\s\"',;&]{{4,}})"),
-    re.compile(r"(?i)(\bbearer\s+)([a-z0-9._~+/=-]{8,})"),
-    re.compile(r"()\b(sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[0-9A-Z]{16})\b"),
+    re.compile(
+        r"()\b(sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[0-9A-Z]{16})\b"
+    ),
 ]
 
 

@@ -1,4 +1,4 @@
-"""`bottega doctor`: looks at the installation and the folder. Starts no server, sends nothing anywhere, shows no secret."""
+"""`bottega doctor`: looks at the installation and the folder. Starts no server, sends nothing, shows no secret."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def _installation(settings: Settings) -> Iterator[Finding]:
         yield Finding(group, "packages", "ok", ", ".join(f"{name} {_version(name)}" for name in base))
     ready = [extra for extra, names in extras.items() if all(_version(name) for name in names)]
     lacking = [extra for extra in extras if extra not in ready]
-    yield Finding(group, "extras", "note", f"installed: {', '.join(ready) or 'none'}; not installed: {', '.join(lacking) or 'none'}")
+    told = f"installed: {', '.join(ready) or 'none'}; not installed: {', '.join(lacking) or 'none'}"
+    yield Finding(group, "extras", "note", told)
 
 
 def _version(package: str) -> str:
@@ -108,7 +109,8 @@ def _models(settings: Settings) -> Iterator[Finding]:
     os.environ["HF_HUB_OFFLINE"] = "1"  # only of this process: nothing is to be downloaded by looking
     backbone = find()
     size = backbone.weights.stat().st_size / 1e6
-    yield Finding(group, "backbone", "ok", f"{NAME}, {size:.0f} MB, SHA-256 {SHA256[:16]}… as expected, in {backbone.folder}")
+    told = f"{NAME}, {size:.0f} MB, SHA-256 {SHA256[:16]}… as expected, in {backbone.folder}"
+    yield Finding(group, "backbone", "ok", told)
     from ..models import house
 
     files = sorted(path for folder in house.__path__ for path in Path(folder).glob("*.safetensors"))
@@ -155,11 +157,13 @@ def _servers(settings: Settings) -> Iterator[Finding]:
         elif not server.enabled:
             yield Finding(group, server.name, "note", "disabled")
         elif server.command and not shutil.which(server.command, path=server.env.get("PATH")):
-            yield Finding(group, server.name, "fault", f"the command {server.command!r} is not installed", "install it or mend the file")
+            told = f"the command {server.command!r} is not installed"
+            yield Finding(group, server.name, "fault", told, "install it or mend the file")
         else:
             yield Finding(group, server.name, "ok", server.address)
     if not found:
-        yield Finding(group, "servers", "note", "none are configured", "put an .mcp.json into the folder, or: bottega mcp add")
+        hint = "put an .mcp.json into the folder, or: bottega mcp add"
+        yield Finding(group, "servers", "note", "none are configured", hint)
 
 
 CHECKS = (_installation, _models, _folder, _servers)

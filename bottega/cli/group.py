@@ -41,13 +41,15 @@ class LazyGroup(click.Group):
         assert isinstance(found, click.Command)
         return found
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
             from difflib import get_close_matches
 
             near = get_close_matches(name, COMMANDS, n=1)
-            hint = f"did you mean `bottega {near[0]}`?" if near else 'to have something done: bottega run "your request"'
+            hint = f"did you mean `bottega {near[0]}`?" if near else 'say what to do: bottega run "your request"'
             raise UsageError(f"there is no command {name!r}", hint=hint)
         return super().resolve_command(ctx, args)
 
@@ -77,7 +79,7 @@ def bottega(ctx: click.Context, debug: bool) -> int | None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs a command line and gives its exit code. Every error becomes one line, with a hint below where there is one."""
+    """Runs a command line and gives its exit code. Every error becomes one line, with a hint below it."""
     debug = "--debug" in arguments[:1] or os.environ.get("BOTTEGA_DEBUG", "") not in ("", "0")
     try:
         code = _invoke(arguments)

@@ -6,8 +6,7 @@ import asyncio
 import functools
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,6 +14,7 @@ import click
 from ..settings import Settings
 
 if TYPE_CHECKING:
+    from ..graphs.approvals import Approve
     from ..workshop import Bottega
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,27 +32,25 @@ def workshop_options(command: F) -> F:
     wrapped: Any = with_settings
     for option in (
         click.option("--web", is_flag=True, help="Let tools reach the network."),
-        click.option("--mcp-config", metavar="FILE", help="A JSON file with mcpServers, beside the folder's own .mcp.json."),
-        click.option("--workspace", metavar="DIR", default=".", help="The folder to work in; the current one if not given."),
+        click.option("--mcp-config", metavar="FILE", help="A JSON file with mcpServers; added to the folder's own."),
+        click.option(
+            "--workspace", metavar="DIR", default=".", help="The folder to work in instead of the current one."
+        ),
     ):
         wrapped = option(wrapped)
     return wrapped  # type: ignore[no-any-return]
 
 
-@asynccontextmanager
-async def opened(settings: Settings, approve: Any = None) -> AsyncIterator[Bottega]:
-    """The workshop of these settings, closed at the end however it ends. `approve` as in `Bottega`; `--yes` goes before it."""
+def opened(settings: Settings, approve: Approve = None) -> Bottega:
+    """The workshop of these settings, to be used `async with`. `approve` as in `Bottega`; `--yes` goes before it."""
     from ..workshop import Bottega
 
-    bottega = Bottega(settings.workspace, servers=settings.mcp_config, web=settings.web, approve="all" if settings.yes else approve)
-    try:
-        yield bottega
-    finally:
-        await bottega.close()
+    answer: Approve = "all" if settings.yes else approve
+    return Bottega(settings.workspace, servers=settings.mcp_config, web=settings.web, approve=answer)
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Runs `work` to its end. Ctrl-C and SIGTERM cancel it, so that it can close what it opened; a second Ctrl-C is not waited for."""
+    """Runs `work` to its end. Ctrl-C and SIGTERM cancel it, so that it closes what it opened; another does not wait."""
 
     async def stoppable() -> T:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .text import one_line
@@ -48,7 +48,7 @@ def argument(value: Any) -> str:
     return one_line(json.dumps(value, ensure_ascii=False, default=str), 60)
 
 
-def columns(rows: list[tuple[str, ...]], width: int) -> Iterator[str]:
+def columns(rows: Sequence[tuple[str, ...]], width: int) -> Iterator[str]:
     """Rows as aligned columns; the last one is cut to what `width` leaves."""
     if not rows:
         return

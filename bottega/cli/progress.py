@@ -1,4 +1,4 @@
-"""Shows a run as it goes, on stderr: finished lines are written once and stay; on a terminal one status line is below them."""
+"""Shows a run as it goes. Finished lines are written once and stay; on a terminal one status line is below them."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -10,13 +11,14 @@ from ..settings import Settings
 from .options import ask, can_ask, opened, run_async, workshop_options
 from .output import argument, plan_lines, print_json
 from .progress import Progress
+from .record import Record
 from .text import one_line, plain, read_request
 
 if TYPE_CHECKING:
-    from ..agents.plan import RunResult
     from ..graphs.approvals import ApprovalRequest
 
 Form = Literal["text", "json", "stream-json"]
+FORMS = click.Choice(["text", "json", "stream-json"])
 
 
 @click.command()
@@ -24,7 +26,7 @@ Form = Literal["text", "json", "stream-json"]
 @workshop_options
 @click.option("--yes", is_flag=True, help="Approve side effects inside the folder, and the tools of your servers.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-@click.option("--output", type=click.Choice(["text", "json", "stream-json"]), default="text", help="stream-json: one event a line.")
+@click.option("--output", type=FORMS, default="text", help="stream-json: one event a line.")
 @click.option("--quiet", is_flag=True, help="Print nothing but the answer.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
 def run(request: tuple[str, ...], settings: Settings, as_json: bool, output: Form, quiet: bool, dry_run: bool) -> int:
@@ -42,6 +44,8 @@ def run(request: tuple[str, ...], settings: Settings, as_json: bool, output: For
 
 
 async def _run(request: str, settings: Settings, form: Form, quiet: bool) -> int:
+    from ..graphs.events import RunFinished
+
     progress = None if quiet else Progress()
 
     async def approve(asked: ApprovalRequest) -> bool:
@@ -49,24 +53,27 @@ async def _run(request: str, settings: Settings, form: Form, quiet: bool) -> int
             progress.pause()
         return await ask(approval_question(asked))
 
-    result: RunResult | None = None
+    record = Record(request)
     try:
         async with opened(settings, approve if can_ask() else None) as bottega:
             async for event in bottega.stream(request):
+                record(event)
                 if form == "stream-json":
                     print(event.model_dump_json(), flush=True)
                 if progress is not None:
                     progress(event)
-                if event.type == "run_finished":
-                    result = event.result
+    except asyncio.CancelledError:
+        pass  # what was done until then is told below
     finally:
         if progress is not None:
             progress.pause()
-    assert result is not None, "a run ends with run_finished"
+    result = record.result or record.cancelled()
     if form == "json":
         print_json(result.to_json())
     elif form == "text":
         print(plain(result.answer))
+    elif record.result is None:
+        print(RunFinished(run=result.run, result=result).model_dump_json())
     return result.exit_code
 
 

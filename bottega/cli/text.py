@@ -13,6 +13,9 @@ MAX_REQUEST_BYTES = 64_000
 _CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Escape sequences and control characters, save tab and newline: a tool's output must not drive a terminal."""
 
+_JUNK = re.compile(r"[\x00-\x08\x0e-\x1a\x7f\ud800-\udfff]")
+"""What no text holds: control characters, and bytes that could not be decoded."""
+
 
 def plain(text: str) -> str:
     """`text` without anything that a terminal would obey."""
@@ -26,7 +29,7 @@ def one_line(text: str, width: int = 1000) -> str:
 
 
 def read_request(words: Sequence[str]) -> str:
-    """The request of a command line: its words, with `-` replaced by standard input; piped input alone is a request too.
+    """The request of a command line: its words, with `-` replaced by standard input, or piped input alone.
 
     Raises `UsageError` if there is none, if it is larger than 64 kB, or if it is not text.
     """
@@ -35,7 +38,7 @@ def read_request(words: Sequence[str]) -> str:
         parts = ["-"]
     text = checked(" ".join(_standard_input() if part == "-" else part for part in parts))
     if not text:
-        raise UsageError("the request is empty", hint='say what to do, for example: bottega run "How many days until 24 December?"')
+        raise UsageError("the request is empty", hint='for example: bottega run "How many days until 24 December?"')
     return text
 
 
@@ -45,8 +48,8 @@ def checked(text: str) -> str:
     if size > MAX_REQUEST_BYTES:
         hint = "put the text into a file of the workspace and name the file in the request"
         raise UsageError(f"the request is larger than {MAX_REQUEST_BYTES // 1000} kB", hint=hint)
-    if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
-        raise UsageError("the request is not text: it holds bytes that are no characters", hint="name a file instead of piping it in")
+    if _JUNK.search(text):
+        raise UsageError("the request is not text", hint="name a file of the workspace instead of piping it in")
     return plain(text).strip()
 
 

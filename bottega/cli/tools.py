@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -73,15 +74,18 @@ def show(name: str, settings: Settings, as_json: bool) -> int:
             from difflib import get_close_matches
 
             near = get_close_matches(name, [n for tool in catalog for n in (tool.id, tool.name)], n=1)
-            raise UsageError(f"there is no tool {name!r}", hint=f"did you mean {near[0]}?" if near else "bottega tools list")
+            hint = f"did you mean {near[0]}?" if near else "bottega tools list"
+            raise UsageError(f"there is no tool {name!r}", hint=hint)
         if len(found) > 1:
-            raise UsageError(f"several tools are called {name!r}", hint=f"name one of {', '.join(tool.id for tool in found)}")
+            hint = f"name one of {', '.join(tool.id for tool in found)}"
+            raise UsageError(f"several tools are called {name!r}", hint=hint)
         tool = found[0]
         if as_json:
             print_json(_as_json(tool))
             return 0
         print(f"{tool.id}\n{plain(tool.description)}\n")
-        for line in columns([(n, _kind(n, tool), str(schema.get("description", ""))) for n, schema in tool.parameters.items()], 120):
+        rows = [(n, _kind(n, tool), str(schema.get("description", ""))) for n, schema in tool.parameters.items()]
+        for line in columns(rows, 120):
             print(f"  {line}")
         print(f"\n{', '.join(_effects(tool))}")
         return 0
@@ -89,11 +93,12 @@ def show(name: str, settings: Settings, as_json: bool) -> int:
     return run_async(work())
 
 
-def _print(found: list[Tool], as_json: bool) -> None:
+def _print(found: Iterable[Tool], as_json: bool) -> None:
     if as_json:
         print_json([_as_json(tool) for tool in found])
         return
-    for line in columns([(tool.id, plain(tool.description)) for tool in found], shutil.get_terminal_size((120, 24)).columns):
+    width = shutil.get_terminal_size((120, 24)).columns
+    for line in columns([(tool.id, plain(tool.description)) for tool in found], width):
         print(line)
 
 
@@ -117,7 +122,9 @@ def _as_json(tool: Tool) -> dict[str, Any]:
 
 def _kind(name: str, tool: Tool) -> str:
     schema = tool.parameters[name]
-    kind = "|".join(map(str, schema["enum"])) if "enum" in schema else str(schema.get("format") or schema.get("type") or "any")
+    kind = str(schema.get("format") or schema.get("type") or "any")
+    if "enum" in schema:
+        kind = "|".join(map(str, schema["enum"]))
     if name in tool.required:
         return kind
     return f"{kind} = {json.dumps(schema['default'])}" if schema.get("default") is not None else f"{kind}, optional"

@@ -42,8 +42,10 @@ class Words(Completer):
                     yield Completion(f'@"{name}"' if " " in name else f"@{name}", -len(word), display=name)
 
 
-def input_line(commands: Mapping[str, str], files: Callable[[], list[str]], status: Callable[[], str]) -> PromptSession[str]:
-    """The prompt of the console. Enter sends, Alt-Enter starts a new line, Ctrl-C clears and never leaves, Ctrl-D leaves."""
+def input_line(
+    commands: Mapping[str, str], files: Callable[[], list[str]], status: Callable[[], str]
+) -> PromptSession[str]:
+    """The prompt. Enter sends, Alt-Enter starts a new line, Ctrl-C clears and never leaves, Ctrl-D leaves."""
     keys = KeyBindings()
 
     @keys.add("escape", "enter")

@@ -7,18 +7,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ..cli.options import opened
 from ..cli.output import columns, plan_lines
 from ..cli.progress import Progress
+from ..cli.record import Record
 from ..cli.text import checked, one_line, plain
 from ..core.errors import BottegaError
 from ..settings import Settings
 from ..tools.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ..agents.plan import StepResult
     from ..graphs.approvals import ApprovalRequest
     from ..workshop import Bottega
 
@@ -47,7 +48,7 @@ class Console:
         self._workspace = Workspace.at(settings.workspace)
         self._progress = Progress(sys.stdout)
         self._bottega: Bottega | None = None
-        self._loading = True
+        self._loader = threading.Thread(target=self._load, daemon=True)
         self._commands: dict[str, Callable[[str], Awaitable[None]]] = {
             "/help": self._help,
             "/tools": self._tools,
@@ -64,12 +65,11 @@ class Console:
         from .keyboard import input_line
 
         line = input_line(COMMANDS, self._workspace.files, self._status)
-        loader = threading.Thread(target=self._load, daemon=True)
         print(f"Bottega in {self._workspace.root}; /help says what can be typed")
         try:
             while True:
                 try:
-                    text = await line.prompt_async(pre_run=lambda: loader.ident or loader.start())
+                    text = await line.prompt_async(pre_run=self._begin_loading)
                 except (EOFError, KeyboardInterrupt):
                     return 0
                 if text.strip() in ("/quit", "/exit"):
@@ -135,19 +135,18 @@ class Console:
 
         request = without_marks(checked(text), self._workspace.root)
         bottega = await self._opened()
-        kept: list[StepResult] = []
+        record = Record(request)
         try:
             async for event in bottega.stream(request):
+                record(event)
                 self._progress(event)
-                if event.type == "step_finished":
-                    kept.append(event.result)
-                elif event.type == "run_finished":
-                    self._progress.pause()
-                    print(f"\n{plain(event.result.answer)}\n", flush=True)
         except asyncio.CancelledError:
             self._progress.pause()
-            self._progress.line(_kept(kept), "yellow")
+            self._progress.line(record.cancelled().answer, "yellow")
             raise
+        self._progress.pause()
+        if record.result is not None:
+            print(f"\n{plain(record.result.answer)}\n", flush=True)
 
     async def _approve(self, asked: ApprovalRequest) -> bool:
         from prompt_toolkit import PromptSession
@@ -156,34 +155,34 @@ class Console:
 
         self._progress.pause()
         try:
-            answer: str = await PromptSession[str]().prompt_async(f"{approval_question(asked)} [y/N] ", handle_sigint=False)
+            answer: str = await PromptSession[str]().prompt_async(
+                f"{approval_question(asked)} [y/N] ", handle_sigint=False
+            )
         except (EOFError, KeyboardInterrupt):
             return False
         return answer.strip().lower() in ("y", "yes")
 
     async def _opened(self) -> Bottega:
         if self._bottega is None:
-            from ..workshop import Bottega
-
-            approve = "all" if self._settings.yes else self._approve
-            self._bottega = Bottega(self._workspace.root, servers=self._settings.mcp_config, web=self._settings.web, approve=approve)
+            self._bottega = opened(self._settings, self._approve)
         return self._bottega
 
     def _load(self) -> None:
-        """Imports and opens, beside the prompt, what the first request will need. Its errors are told by that request."""
+        """Imports and opens, beside the prompt, what the first request will need; that request tells what is wrong."""
         try:
             from ..models.encoder import open_encoder
-            from ..workshop import Bottega as _
 
             open_encoder()
         except Exception:
             pass
-        finally:
-            self._loading = False
+
+    def _begin_loading(self) -> None:
+        if self._loader.ident is None:
+            self._loader.start()
 
     def _status(self) -> str:
         approvals = "side effects are approved" if self._settings.yes else "asks before side effects"
-        return f" {'loading models …' if self._loading else 'ready'} · {approvals} · /help"
+        return f" {'loading models …' if self._loader.is_alive() else 'ready'} · {approvals} · /help"
 
     async def _help(self, rest: str) -> None:
         rows = [(f"  {name}", line) for name, line in COMMANDS.items()]
@@ -210,23 +209,14 @@ class Console:
         found = read_config(self._workspace.root)
         if self._settings.mcp_config is not None:
             found += read_config(self._settings.mcp_config, workspace=self._workspace.root)
-        self._print([(server.name, server.problem or server.address) for server in found] or [("none", "put an .mcp.json into the folder")])
+        rows = [(server.name, server.problem or server.address) for server in found]
+        self._print(rows or [("none", "put an .mcp.json into the folder")])
 
     async def _models(self, rest: str) -> None:
         raise NotImplementedError
 
-    def _print(self, rows: list[tuple[str, ...]]) -> None:
+    def _print(self, rows: Sequence[tuple[str, ...]]) -> None:
         import shutil
 
         for line in columns(rows, shutil.get_terminal_size().columns):
             print(line)
-
-
-def _kept(results: list[StepResult]) -> str:
-    """What is left of a run that was stopped."""
-    done = [result for result in results if result.status == "succeeded"]
-    files = list(dict.fromkeys(name for result in done for name in result.files))
-    if not done:
-        return "cancelled; nothing had been done yet"
-    text = f"cancelled; done before: {', '.join(result.step for result in done)}"
-    return f"{text}; written: {', '.join(files)}" if files else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -147,7 +148,7 @@ def _to_number(value: Json, kind: str, name: str) -> int | float:
         if len(matches) == 1:
             text = matches[0].replace(",", "").replace("\u2212", "-")
             found = float(text) if re.search(r"[.eE]", text) else int(text)
-    if not _is(found, "number"):
+    if not _is(found, "number") or not math.isfinite(found):
         shown = readable(value)
         raise ToolError(f"{name} has to be a number, and {shown[:80]!r} is not one")
     if kind == "integer":

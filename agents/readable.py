@@ -53,6 +53,8 @@ def written(value: Json) -> str:
     """A value as the text of a file or a message: what a person would write down."""
     if isinstance(value, list | tuple):
         return "\n".join(written(v) for v in value)
+    if isinstance(value, dict) and len(value) == 1:
+        return written(next(iter(value.values())))
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:

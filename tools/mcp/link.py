@@ -139,6 +139,7 @@ async def over_http(config: ServerConfig) -> AsyncIterator[Link]:
         event_hooks={"response": [note]},
         trust_env=not local,
     )
+    failure: ServerError | None = None
     async with (
         client,
         streamable_http_client(config.url, http_client=client, max_sse_event_size=MAX_LINE) as (read, write),
@@ -147,21 +148,36 @@ async def over_http(config: ServerConfig) -> AsyncIterator[Link]:
             async with _session(JSONRPCDispatcher(read, write), asyncio.Event(), config.startup_timeout / 2) as link:
                 yield link
         except MCPError as error:
-            if status and status[-1] >= 400:
-                hint = "check its headers" if status[-1] in (401, 403) else None
-                raise ServerError(f"server {config.name!r} answered with HTTP status {status[-1]}", hint=hint) from None
-            raise ServerError(f"server {config.name!r} refused the connection: {clean(error.message)[:300]}") from None
+            # Not raised here, for the SDK's task group would wrap it up.
+            failure = _refused(config, error, status[-1] if status else 0)
+    if failure:
+        raise failure
+
+
+def _refused(config: ServerConfig, error: MCPError, status: int) -> ServerError:
+    if status >= 400:
+        hint = "check its headers" if status in (401, 403) else "check its url" if status in (404, 405) else None
+        return ServerError(f"server {config.name!r} answered with HTTP status {status}", hint=hint)
+    return ServerError(f"server {config.name!r} refused the connection: {clean(error.message)[:300]}")
 
 
 @asynccontextmanager
 async def _session(
     wire: JSONRPCDispatcher[TransportContext], closed: asyncio.Event, probe: float
 ) -> AsyncIterator[Link]:
+    """A session that has shaken hands. Raises `Closed`, and `MCPError` where the server does not want to."""
     dispatcher = _Tolerant(wire)
+    failure: Exception | None = None
     async with ClientSession(dispatcher=dispatcher, client_info=_CLIENT) as session:
         dispatcher.version = lambda: session.protocol_version or "2025-11-25"
-        await _shake_hands(session, probe)
-        yield Link(session, dispatcher.listing, closed)
+        try:
+            await _shake_hands(session, probe)
+        except (Closed, MCPError) as error:
+            failure = error
+        else:
+            yield Link(session, dispatcher.listing, closed)
+    if failure:
+        raise failure
 
 
 async def _shake_hands(session: ClientSession, probe: float) -> None:

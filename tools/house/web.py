@@ -55,7 +55,7 @@ def is_public(address: IPAddress) -> bool:
 
 
 async def read_page(url: str, *, allows: Callable[[IPAddress], bool] = is_public) -> ToolResult:
-    """The text of a page. `ToolError` for an address that `allows` refuses, for what is no text, and when it takes long.
+    """The text of a page. `ToolError` for an address that `allows` refuses, what is no text, and what takes long.
 
     Every host on the way is resolved once, its addresses checked, and one of these connected to: a name that
     changes its address in between leads nowhere else.

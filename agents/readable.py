@@ -10,7 +10,10 @@ from typing import Any
 
 Json = Any
 
-GENERIC = frozenset({"result", "value", "answer", "output", "text", "content", "data"})
+MAIN = frozenset({"answer", "result", "value"})
+"""Names by which a tool says that this is it."""
+
+GENERIC = MAIN | {"output", "text", "content", "data"}
 """Names that say nothing about what a field holds."""
 
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -93,8 +96,8 @@ def dig(value: Json, path: str) -> Json:
 def asked_fields(instruction: str, value: Json, arguments: Mapping[str, Json]) -> tuple[str, ...]:
     """Paths of the fields of a structured `value` which answer `instruction`; empty when that is unclear.
 
-    What merely repeats an argument of the call is no answer. Then the field names that share most with the words of the
-    instruction win; a single field needs no words.
+    What merely repeats an argument of the call is no answer. A field called answer, result or value is; else the field
+    names that share most with the words of the instruction win. A single field needs no words.
     """
     leaves = dict(_leaves(value))
     if len(leaves) <= 1:
@@ -103,6 +106,9 @@ def asked_fields(instruction: str, value: Json, arguments: Mapping[str, Json]) -
     fresh = {path: v for path, v in leaves.items() if not (is_scalar(v) and _folded(v) in echoes)} or leaves
     if len(fresh) == 1:
         return tuple(fresh)
+    main = [path for path, v in fresh.items() if path.lower() in MAIN and v is not None]
+    if len(main) == 1:
+        return tuple(main)
     said = {_stem(w) for w in _words(instruction)}
     scores = {path: _overlap(path, said) for path in fresh}
     best = max(scores.values())

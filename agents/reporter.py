@@ -58,8 +58,8 @@ def _tell(step: Step, result: StepResult, alone: bool) -> str:
     body, source = _body(result), _source(step, result)
     if "\n" in body:
         return f"{body}\n{source}" if alone else f"{_title(step)} {source}:\n{_indented(body)}"
-    label = "" if alone or result.files else f" · {_title(step)}"
-    return f"{body}{label} {source}"
+    speaks_for_itself = alone or bool(result.files) or len(body.split()) >= 4
+    return f"{body} {source}" if speaks_for_itself else f"{body} · {_title(step)} {source}"
 
 
 def _tell_failure(step: Step, result: StepResult) -> str:
@@ -78,8 +78,10 @@ def _body(result: StepResult) -> str:
     """What a result says to a person, the value asked for first."""
     files = ", ".join(f for f in result.files if f not in result.text)
     wrote = f"Wrote {files}" if files else ""
-    if _is_prose(result.text):
-        said = clean(result.text)
+    if is_scalar(result.value) and not isinstance(result.value, str | None):
+        said = plain(result.value)
+    elif _is_prose(result.text):
+        said = _one_line_with_note(clean(result.text)) if isinstance(result.value, dict) else clean(result.text)
     elif _is_fanned(result):
         said = "; ".join(f"{_labels(result, i)}: {_value(v, result.fields)}" for i, v in enumerate(result.value))
     else:
@@ -87,6 +89,12 @@ def _body(result: StepResult) -> str:
     if not result.files:
         return clean(said) or "nothing"
     return clean(f"{said} ({wrote})" if said and wrote and _is_prose(result.text) else wrote or said)
+
+
+def _one_line_with_note(text: str) -> str:
+    """A line and a note in brackets under it, as tools add how they came to it, on one line."""
+    lines = text.splitlines()
+    return " ".join(lines) if len(lines) == 2 and lines[1].startswith("[") and lines[1].endswith("]") else text
 
 
 def _value(value: Json, fields: tuple[str, ...]) -> str:

@@ -21,20 +21,22 @@ class LoopThread:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Waits for `work` and gives its result. Ctrl-C cancels it, and waits until it has cleaned up."""
-        ended = threading.Event()
+        started: list[asyncio.Task[Any] | None] = []
 
-        async def watched() -> T:
-            try:
-                return await work
-            finally:
-                ended.set()
+        async def noted() -> T:
+            started.append(asyncio.current_task())
+            return await work
 
-        future = asyncio.run_coroutine_threadsafe(watched(), self._loop)
+        async def settled() -> None:
+            if tasks := [task for task in started if task is not None]:
+                await asyncio.wait(tasks)
+
+        future = asyncio.run_coroutine_threadsafe(noted(), self._loop)
         try:
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
-            ended.wait()
+            asyncio.run_coroutine_threadsafe(settled(), self._loop).result()
             raise
 
     def close(self) -> None:

@@ -155,7 +155,9 @@ def test_a_failing_step_harms_only_what_depends_on_it(bench: Bench) -> None:
 
 def test_what_failed_is_planned_anew_once_and_what_is_finished_stays(bench: Bench) -> None:
     bad = step("s2", "desk/nothing_there", arguments={"name": "x"})
-    planner = ScriptedPlanner([step("s1"), bad], revision=[step("s1"), step("s2", arguments={"left": from_("s1"), "right": 5})])
+    planner = ScriptedPlanner(
+        [step("s1"), bad], revision=[step("s1"), step("s2", arguments={"left": from_("s1"), "right": 5})]
+    )
     result = bench.run(planner=planner)
     assert result.status == "succeeded"
     assert [r.value for r in result.results] == [3, 8]
@@ -229,7 +231,11 @@ def test_a_person_is_asked_with_the_arguments_as_they_will_be(bench: Bench) -> N
     (request,) = asked
     assert request.arguments == {"path": "sum.txt", "text": "13"}
     assert request.tool == "desk/write"
-    ids = [e.approval.id if e.type == "approval_asked" else e.approval for e in bench.events if e.type in ("approval_asked", "approval_given")]
+    ids = [
+        e.approval.id if e.type == "approval_asked" else e.approval
+        for e in bench.events
+        if e.type in ("approval_asked", "approval_given")
+    ]
     assert ids == [request.id, request.id]
 
 
@@ -266,9 +272,7 @@ def test_questions_come_one_after_the_other(bench: Bench) -> None:
         asking -= 1
         return True
 
-    writes = [
-        step(f"w{i}", "desk/write", arguments={"path": f"{i}.txt", "text": from_("s1")}) for i in range(3)
-    ]
+    writes = [step(f"w{i}", "desk/write", arguments={"path": f"{i}.txt", "text": from_("s1")}) for i in range(3)]
     assert bench.run(step("s1"), *writes, approve=approve).status == "succeeded"
 
 
@@ -408,7 +412,8 @@ def test_a_specialist_with_a_model_answers_with_the_label(bench: Bench, monkeypa
     monkeypatch.setitem(sys.modules, "bottega.models.registry", registry)
     teller = Specialist("teller", "Sorts bank requests.", model="bank")
     result = bench.run(
-        Step(id="s1", instruction="The machine ate my card", specialist="teller"), specialists=(teller, *house_specialists())
+        Step(id="s1", instruction="The machine ate my card", specialist="teller"),
+        specialists=(teller, *house_specialists()),
     )
     assert result.status == "succeeded"
     assert result.answer.startswith("card_swallowed")

@@ -39,7 +39,10 @@ class Case:
 def cases(draw: st.DrawFn) -> Case:
     n = draw(st.integers(0, 12))
     ids = [f"s{i}" for i in range(n)]
-    steps = [step(id, *draw(st.lists(st.sampled_from(ids[:i]), unique=True, max_size=3)) if i else ()) for i, id in enumerate(ids)]
+    steps = [
+        step(id, *draw(st.lists(st.sampled_from(ids[:i]), unique=True, max_size=3)) if i else ())
+        for i, id in enumerate(ids)
+    ]
     order = draw(st.permutations(steps))
     some = st.frozensets(st.sampled_from(ids), max_size=3) if ids else st.just(frozenset[str]())
     turns = {id: draw(st.integers(0, 4)) for id in ids}

@@ -149,7 +149,9 @@ def test_each_makes_a_call_for_each_value_and_joins_the_results() -> None:
 
 
 def test_several_each_go_along_together() -> None:
-    result = perform(a_step("shop/add", left=Each(each=(1, 2)), right=Each(each=(10, Reference(from_="s1")))), earlier(20))
+    result = perform(
+        a_step("shop/add", left=Each(each=(1, 2)), right=Each(each=(10, Reference(from_="s1")))), earlier(20)
+    )
     assert result.value == [11, 22]
 
 
@@ -236,7 +238,9 @@ def test_an_open_step_is_bound_first() -> None:
     class Binder:
         async def bind(self, instruction: str, earlier: Sequence[StepResult], tools: Sequence[Tool]) -> Step | None:
             assert [t.id for t in tools] == [t.id for t in TOOLS]
-            return Step(id="x", instruction=instruction, tool="shop/add", arguments={"left": 1, "right": 2}, confidence=0.5)
+            return Step(
+                id="x", instruction=instruction, tool="shop/add", arguments={"left": 1, "right": 2}, confidence=0.5
+            )
 
     result = perform(a_step(None, "add one and two"), binder=Binder())
     assert (result.step, result.value, result.confidence) == ("s", 3, 0.5)
@@ -254,7 +258,11 @@ def test_a_step_with_a_problem_is_not_tried() -> None:
 def test_the_whole_instruction_goes_where_the_schema_wants_it() -> None:
     import dataclasses
 
-    schema = {"type": "object", "properties": {"text": {"type": "string", "x-source": "instruction"}}, "required": ["text"]}
+    schema = {
+        "type": "object",
+        "properties": {"text": {"type": "string", "x-source": "instruction"}},
+        "required": ["text"],
+    }
     ask = dataclasses.replace(say, server="ask", input_schema=schema)
     assert perform(a_step("ask/say", "who is oldest"), tools=(ask,)).value == "who is oldest"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from bottega.core.errors import ConfigError
 
+from bottega import Plan
 from bottega.cli.group import COMMANDS, run
+from bottega.core.errors import ConfigError
+from bottega.graphs.events import read_event
 from bottega.settings import Settings
 
 BOTTEGA = str(Path(sys.executable).with_name("bottega"))
@@ -37,6 +40,8 @@ class Done:
 
 
 Cli = Callable[..., Done]
+
+SCRIPTED = Path(__file__).with_name("scripted.py")
 
 
 @pytest.fixture
@@ -260,3 +265,159 @@ def test_a_setting_that_is_not_one_names_the_file(tmp_path: Path, line: str) -> 
 def test_a_variable_that_is_neither_yes_nor_no_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="BOTTEGA_YES"):
         Settings.load(tmp_path, {}, {"BOTTEGA_YES": "perhaps"})
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Cli:
+    """Runs the command line with scripted plans, in a process of its own, in a folder with a text of three lamps."""
+    (tmp_path / "text.txt").write_text("lamp lamp\nlamp\n")
+
+    def call(*arguments: str, **environment: str) -> Done:
+        done = subprocess.run(
+            [sys.executable, str(SCRIPTED), *arguments],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+def test_the_answer_alone_is_on_stdout_and_the_progress_on_stderr(scripted: Cli) -> None:
+    done = scripted("run", "count")
+    assert done.code == 0
+    assert done.out.startswith("3")
+    assert "count lamps" in done.err
+    assert "\x1b" not in done.out + done.err
+
+
+def test_quiet_says_nothing_but_the_answer(scripted: Cli) -> None:
+    done = scripted("run", "--quiet", "count")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("3")
+
+
+def test_json_is_exactly_one_object(scripted: Cli) -> None:
+    done = scripted("run", "--json", "count")
+    result = json.loads(done.out)
+    assert set(result) == {"run_id", "status", "answer", "route", "plan", "steps", "usage"}
+    assert (result["status"], result["steps"][0]["value"]) == ("succeeded", 3)
+
+
+def test_a_stream_is_one_event_a_line_and_ends_with_the_result(scripted: Cli) -> None:
+    done = scripted("run", "--output", "stream-json", "count")
+    events = [read_event(line) for line in done.out.splitlines()]
+    assert events[0].type == "run_started"
+    assert events[-1].type == "run_finished"
+    assert {"planned", "step_started", "tool_called", "step_finished"} <= {event.type for event in events}
+
+
+def test_a_side_effect_that_nobody_can_approve_is_not_done(scripted: Cli, tmp_path: Path) -> None:
+    done = scripted("run", "--json", "count and write")
+    assert done.code in (3, 5)
+    assert json.loads(done.out)["status"] in ("stopped", "partial")
+    assert "--yes" in done.out + done.err
+    assert not (tmp_path / "number.txt").exists()
+
+
+def test_yes_approves_side_effects(scripted: Cli, tmp_path: Path) -> None:
+    done = scripted("run", "--yes", "count and write")
+    assert done.code == 0
+    assert (tmp_path / "number.txt").read_text() == "3"
+
+
+def test_the_environment_can_say_yes(scripted: Cli, tmp_path: Path) -> None:
+    assert scripted("run", "count and write", BOTTEGA_YES="1").code == 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [("fail", "failed", 1), ("cannot", "cannot", 1), ("count and fail", "partial", 5)],
+)
+def test_every_end_has_its_exit_code(scripted: Cli, request_: str, status: str, code: int) -> None:
+    done = scripted("run", "--json", request_)
+    assert (json.loads(done.out)["status"], done.code) == (status, code)
+    assert "Traceback" not in done.err
+
+
+def test_a_dry_run_prints_the_plan_and_does_nothing(scripted: Cli, tmp_path: Path) -> None:
+    done = scripted("run", "--dry-run", "--yes", "count and write")
+    assert done.code == 0
+    assert "count lamps" in done.out
+    assert "← s1" in done.out
+    assert not (tmp_path / "number.txt").exists()
+
+
+def test_a_plan_can_be_read_back_from_its_json(scripted: Cli) -> None:
+    plan = Plan.model_validate_json(scripted("plan", "--json", "count and write").out)
+    assert plan["s2"].needs == ("s1",)
+
+
+def test_a_plan_with_a_step_that_nobody_can_do_ends_with_1(scripted: Cli) -> None:
+    done = scripted("plan", "cannot")
+    assert done.code == 1
+    assert "nobody here can fly" in done.out
+
+
+def test_tools_are_listed_and_shown(scripted: Cli) -> None:
+    listed = json.loads(scripted("tools", "list", "--json").out)
+    assert {"count", "write"} <= {tool["name"] for tool in listed}
+    shown = scripted("tools", "show", "count").out
+    assert "Count a word." in shown
+    assert "word" in shown
+    assert "only reads" in shown
+
+
+def test_an_unknown_tool_is_one_line_that_names_the_nearest(scripted: Cli) -> None:
+    done = scripted("tools", "show", "cuont")
+    assert done.code == 2
+    assert "'cuont'" in done.one_line_error()
+    assert "count" in done.err
+
+
+def test_a_tool_cannot_drive_the_terminal(scripted: Cli) -> None:
+    done = scripted("run", "colour")
+    assert "\x1b" not in done.out + done.err
+    assert "\x07" not in done.out + done.err
+    assert "red" in done.out
+
+
+def test_a_broken_mcp_json_is_one_line(scripted: Cli, tmp_path: Path) -> None:
+    (tmp_path / ".mcp.json").write_text('{"mcpServers": {"a": }')
+    done = scripted("run", "count")
+    assert done.code == 2
+    assert ".mcp.json" in done.one_line_error()
+
+
+def test_a_missing_mcp_config_is_one_line(scripted: Cli) -> None:
+    done = scripted("run", "count", "--mcp-config", "nowhere.json")
+    assert done.code == 2
+    assert "nowhere.json" in done.one_line_error()
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_keeps_what_it_has(scripted: Cli, tmp_path: Path, signal_: signal.Signals) -> None:
+    command = [sys.executable, str(SCRIPTED), "run", "--output", "stream-json", "count and wait"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        events = []
+        for line in process.stdout:
+            events.append(read_event(line))
+            if events[-1].type == "tool_called" and events[-1].tool == "wait":
+                process.send_signal(signal_)
+    assert process.returncode == 130
+    last = events[-1]
+    assert last.type == "run_finished"
+    assert last.result.status == "cancelled"
+    assert [result.step for result in last.result.results if result.status == "succeeded"] == ["s1"]
+
+
+def test_colour_can_be_forced_into_a_pipe_and_is_off_without(scripted: Cli) -> None:
+    assert "\x1b[" in scripted("run", "count", FORCE_COLOR="1").err
+    assert "\x1b[" not in scripted("run", "count", FORCE_COLOR="1").out
+    assert "\x1b[" not in scripted("run", "count", NO_COLOR="1").err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 import sys
 import threading
@@ -48,6 +50,7 @@ class Console:
         self._workspace = Workspace.at(settings.workspace)
         self._progress = Progress(sys.stdout)
         self._bottega: Bottega | None = None
+        self._abandoned = False
         self._loader = threading.Thread(target=self._load, daemon=True)
         self._commands: dict[str, Callable[[str], Awaitable[None]]] = {
             "/help": self._help,
@@ -59,7 +62,14 @@ class Console:
 
     def run(self) -> int:
         """Until the person leaves; gives the exit code."""
-        return asyncio.run(self._run())
+        with asyncio.Runner() as runner:
+            code = runner.run(self._run())
+            # A tool that would not stop for Ctrl-C would not stop now either, and native code that is still loading in
+            # its thread must not see the interpreter go.
+            if self._abandoned or self._loader.is_alive():
+                sys.stdout.flush()
+                os._exit(code)
+            return code
 
     async def _run(self) -> int:
         from .keyboard import input_line
@@ -82,7 +92,7 @@ class Console:
 
     async def _take(self, text: str) -> None:
         """Does one line, and survives whatever comes of it."""
-        name, _, rest = text.partition(" ")
+        name, rest = (*text.split(maxsplit=1), "")[:2]
         command = self._commands.get(name)
         if text.startswith("/") and command is None and "/" not in name[1:]:
             self._progress.line(f"there is no {name}; /help lists what there is", "yellow")
@@ -125,10 +135,18 @@ class Console:
             waiter.cancel()
         if not task.done():
             self._progress.line("abandoned; what it had written stays", "yellow")
-            self._bottega = None  # its state is not known any more; the next request opens another
+            await self._abandon()
             return
         if not task.cancelled():
             task.result()
+
+    async def _abandon(self) -> None:
+        """Ends the servers of a workshop whose state is not known any more; the next request opens another."""
+        self._abandoned = True
+        bottega, self._bottega = self._bottega, None
+        if bottega is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(bottega.close(), IMPATIENCE)
 
     async def _do(self, text: str) -> None:
         from .keyboard import without_marks

@@ -117,6 +117,11 @@ def asked_fields(instruction: str, value: Json, arguments: Mapping[str, Json]) -
     return tuple(path for path in fresh if path.rpartition(".")[2].lower() in GENERIC)[:1]
 
 
+def mentions(instruction: str, name: str) -> bool:
+    """Whether `instruction` says every word of a field's name."""
+    return _overlap(name, {_stem(w) for w in _words(instruction)}) == 1
+
+
 def _leaves(value: Json, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Json]]:
     if isinstance(value, dict) and value and depth < _DEPTH:
         for key, inner in list(value.items())[:_MOST]:

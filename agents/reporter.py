@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .plan import Json, Plan, Route, RunStatus, Step, StepResult
-from .readable import GENERIC, clean, dig, is_scalar, plain, readable, spoken
+from .readable import GENERIC, clean, dig, is_scalar, mentions, plain, readable, spoken
 
 NO_TOOL = (
     "I cannot do this: no tool here fits it. A server that has such a tool would help (name it in .mcp.json), or a "
@@ -55,7 +55,7 @@ def _is_told(step: Step, result: StepResult) -> bool:
 def _tell(step: Step, result: StepResult, alone: bool) -> str:
     if result.status != "succeeded":
         return _tell_failure(step, result)
-    body, source = _body(result), _source(step, result)
+    body, source = _body(step, result), _source(step, result)
     if "\n" in body:
         return f"{body}\n{source}" if alone else f"{_title(step)} {source}:\n{_indented(body)}"
     speaks_for_itself = alone or bool(result.files) or len(body.split()) >= 4
@@ -71,10 +71,10 @@ def _tell_failure(step: Step, result: StepResult) -> str:
     }
     why = clean(result.error or "it is not known why", 1_000)
     line = f'"{_title(step)}" {words.get(result.status, result.status)}: {why} {_source(step, result)}'
-    return f"{_body(result)}\n{line}" if result.value is not None else line
+    return f"{_body(step, result)}\n{line}" if result.value is not None else line
 
 
-def _body(result: StepResult) -> str:
+def _body(step: Step, result: StepResult) -> str:
     """What a result says to a person, the value asked for first."""
     files = ", ".join(f for f in result.files if f not in result.text)
     wrote = f"Wrote {files}" if files else ""
@@ -83,9 +83,10 @@ def _body(result: StepResult) -> str:
     elif _is_prose(result.text):
         said = _one_line_with_note(clean(result.text)) if isinstance(result.value, dict) else clean(result.text)
     elif _is_fanned(result):
-        said = "; ".join(f"{_labels(result, i)}: {_value(v, result.fields)}" for i, v in enumerate(result.value))
+        values = [_value(v, result.fields, step.instruction) for v in result.value]
+        said = "; ".join(f"{_labels(result, i)}: {value}" for i, value in enumerate(values))
     else:
-        said = _value(result.value, result.fields)
+        said = _value(result.value, result.fields, step.instruction)
     if not result.files:
         return clean(said) or "nothing"
     return clean(f"{said} ({wrote})" if said and wrote and _is_prose(result.text) else wrote or said)
@@ -97,8 +98,8 @@ def _one_line_with_note(text: str) -> str:
     return " ".join(lines) if len(lines) == 2 and lines[1].startswith("[") and lines[1].endswith("]") else text
 
 
-def _value(value: Json, fields: tuple[str, ...]) -> str:
-    """A value in words: one field as `34 (minutes)`, several as `name: value`."""
+def _value(value: Json, fields: tuple[str, ...], instruction: str) -> str:
+    """A value in words: one field as `34 (minutes)`, or `34` where minutes were asked for; several as `name: value`."""
     found = {path: part for path in fields if (part := _part(value, path)) is not _NOTHING}
     if not found:
         return readable(value)
@@ -106,9 +107,11 @@ def _value(value: Json, fields: tuple[str, ...]) -> str:
         return readable({path.rpartition(".")[2]: part for path, part in found.items()})
     (path, part), *_ = found.items()
     name = path.rpartition(".")[2]
-    if name.lower() in GENERIC or not is_scalar(part):
+    if isinstance(part, bool):
+        return f"{spoken(name)}: {plain(part)}"
+    if name.lower() in GENERIC or not is_scalar(part) or mentions(instruction, name):
         return readable(part)
-    return f"{spoken(name)}: {plain(part)}" if isinstance(part, bool) else f"{plain(part)} ({spoken(name)})"
+    return f"{plain(part)} ({spoken(name)})"
 
 
 _NOTHING = object()

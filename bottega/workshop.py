@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -96,7 +96,7 @@ class Bottega:
         """`run` for async code."""
         return await self._run(request, lambda event: None)
 
-    async def stream(self, request: str) -> AsyncIterator[Event]:
+    async def stream(self, request: str) -> AsyncGenerator[Event, None]:
         """Does a request and gives its events as they happen; the last one is `run_finished`.
 
         Who leaves early cancels the run: with `contextlib.aclosing` at once, else when the iterator is collected.

@@ -128,7 +128,8 @@ def one() -> int:
 crew = Crew(workspace=Workspace.at({str(tmp_path)!r}), tools=Toolset.of("a", "", [one]).tools, policy=Policy(),
             specialists=house_specialists(), planner=ScriptedPlanner([Step(id="s1", instruction="one", tool="a/one")]))
 assert asyncio.run(Run(crew, "one", lambda event: None).go()).status == "succeeded"
-print(*sorted({{"langgraph", "mcp", "torch", "chromadb", "openai", "duckdb"}} & {{m.partition(".")[0] for m in sys.modules}}))
+loaded = {{module.partition(".")[0] for module in sys.modules}}
+print(*sorted({{"langgraph", "mcp", "torch", "chromadb", "openai", "duckdb"}} & loaded))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

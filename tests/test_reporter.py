@@ -1,4 +1,4 @@
-"""How a run is told: the value first, the source in brackets, failures in plain words, nothing that no step returned."""
+"""How a run is told: the value first, the source in brackets, failures in plain words, nothing invented."""
 
 from __future__ import annotations
 

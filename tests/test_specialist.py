@@ -321,7 +321,7 @@ def test_any_value_fits_a_parameter_or_is_refused_in_words(value: Any, kind: str
         fitted = fit(value, {"type": kind}, "it")
     except ToolError:
         return
-    kinds = {"string": str, "number": (int, float), "integer": int, "boolean": bool, "array": list}
+    kinds: dict[str, Any] = {"string": str, "number": (int, float), "integer": int, "boolean": bool, "array": list}
     assert kind not in kinds or isinstance(fitted, kinds[kind])
 
 

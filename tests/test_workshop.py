@@ -74,7 +74,7 @@ def servers(tmp_path: Path) -> dict[str, Any]:
 def test_a_request_is_done_and_answered(tmp_path: Path) -> None:
     with workshop(tmp_path) as bottega:
         result = bottega.run("In which room is Ada?")
-    assert result.answer == "B12 (room) [s1: room_of]"
+    assert result.answer == "B12 [s1: room_of]"
     assert (result.status, result.exit_code) == ("succeeded", 0)
 
 

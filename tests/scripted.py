@@ -78,7 +78,10 @@ class Planner(ScriptedPlanner):
         return Plan(request=request, steps=tuple(STEPS[request]))
 
 
+ScriptedBottega = functools.partial(
+    workshop.Bottega, planner=Planner([]), tools=[count, write, fail, wait, hang, colour]
+)
+
 if __name__ == "__main__":
-    tools = [count, write, fail, wait, hang, colour]
-    workshop.Bottega = functools.partial(workshop.Bottega, planner=Planner([]), tools=tools)
+    workshop.Bottega = ScriptedBottega
     sys.exit(main())

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from scripted import ScriptedBottega
 
+import bottega.workshop as workshop
 from bottega import Plan
 from bottega.cli.group import COMMANDS, run
 from bottega.core.errors import ConfigError
@@ -42,6 +44,7 @@ class Done:
 Cli = Callable[..., Done]
 
 SCRIPTED = Path(__file__).with_name("scripted.py")
+"""The same as a program, for what needs a process of its own."""
 
 
 @pytest.fixture
@@ -268,22 +271,11 @@ def test_a_variable_that_is_neither_yes_nor_no_is_named(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def scripted(tmp_path: Path) -> Cli:
-    """Runs the command line with scripted plans, in a process of its own, in a folder with a text of three lamps."""
+def scripted(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
+    """Runs the command line with scripted plans, in a folder with a text of three lamps."""
     (tmp_path / "text.txt").write_text("lamp lamp\nlamp\n")
-
-    def call(*arguments: str, **environment: str) -> Done:
-        done = subprocess.run(
-            [sys.executable, str(SCRIPTED), *arguments],
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env={**os.environ, **environment},
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    return call
+    monkeypatch.setattr(workshop, "Bottega", ScriptedBottega)
+    return cli
 
 
 def test_the_answer_alone_is_on_stdout_and_the_progress_on_stderr(scripted: Cli) -> None:
@@ -329,8 +321,9 @@ def test_yes_approves_side_effects(scripted: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "number.txt").read_text() == "3"
 
 
-def test_the_environment_can_say_yes(scripted: Cli, tmp_path: Path) -> None:
-    assert scripted("run", "count and write", BOTTEGA_YES="1").code == 0
+def test_the_environment_can_say_yes(scripted: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTTEGA_YES", "1")
+    assert scripted("run", "count and write").code == 0
 
 
 @pytest.mark.parametrize(
@@ -417,7 +410,9 @@ def test_a_run_that_is_stopped_keeps_what_it_has(scripted: Cli, tmp_path: Path, 
     assert [result.step for result in last.result.results if result.status == "succeeded"] == ["s1"]
 
 
-def test_colour_can_be_forced_into_a_pipe_and_is_off_without(scripted: Cli) -> None:
-    assert "\x1b[" in scripted("run", "count", FORCE_COLOR="1").err
-    assert "\x1b[" not in scripted("run", "count", FORCE_COLOR="1").out
-    assert "\x1b[" not in scripted("run", "count", NO_COLOR="1").err
+def test_colour_can_be_forced_into_a_pipe(scripted: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    done = scripted("run", "count")
+    assert "\x1b[" in done.err
+    assert "\x1b[" not in done.out

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from mcp_support import BOTTEGA, SERVERS
+from mcp_support import SERVERS
+
+from bottega.cli.group import run
 
 ODD = [sys.executable, str(SERVERS / "odd.py")]
 
 
-def bottega(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*BOTTEGA, "mcp", *arguments], cwd=folder, capture_output=True, text=True, timeout=60)
-    assert "Traceback" not in done.stderr
-    return done
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-@pytest.fixture
-def office(tmp_path: Path) -> Path:
+def bottega(folder: Path, *arguments: str) -> Done:
+    """Runs `bottega mcp` in the folder, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(["mcp", *arguments])
+    assert "Traceback" not in err.getvalue()
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one good and one dead server, added by the command line."""
-    assert bottega(tmp_path, "add", "odd", "--env", "MODE=${NONE:-x}", "--", *ODD, "fragile").returncode == 0
-    assert bottega(tmp_path, "add", "dead", "--", *ODD, "dead").returncode == 0
-    return tmp_path
+    folder = tmp_path_factory.mktemp("office")
+    assert bottega(folder, "add", "odd", "--env", "MODE=${NONE:-x}", "--", *ODD, "fragile").returncode == 0
+    assert bottega(folder, "add", "dead", "--", *ODD, "dead").returncode == 0
+    return folder
 
 
 def test_servers_are_added_and_removed(tmp_path: Path) -> None:

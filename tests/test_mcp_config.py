@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bottega.core.errors import ConfigError
-from bottega.tools.mcp import ServerConfig, add_server, read_config, remove_server
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from bottega.core.errors import ConfigError
+from bottega.tools.mcp import ServerConfig, add_server, read_config, remove_server
 
 
 def read(folder: Path, servers: dict[str, Any], **environment: str) -> list[ServerConfig]:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp_support import SERVERS, call, odd, processes, until, with_tools
+
 from bottega.core.errors import ServerError
 from bottega.tools import Tool
 from bottega.tools.mcp import McpServers, ServerConfig
-from mcp_support import SERVERS, call, odd, processes, until, with_tools
 
 Problems = list[tuple[str, str]]
 
@@ -156,16 +157,17 @@ def test_a_death_between_calls_is_not_noticed_by_the_next(tmp_path: Path, mark: 
 
 
 def test_a_server_that_keeps_failing_is_left_alone_for_a_while(tmp_path: Path) -> None:
+    script = "open('starts', 'a').write('x'); raise SystemExit(3)"
+
     async def work() -> None:
-        async with McpServers([odd("dead")], tmp_path) as servers:
-            for _ in range(3):
-                await servers.tools()
-            started = time.monotonic()
-            _, problems = await servers.tools()
-            assert time.monotonic() - started < 0.02, "it is not started again at once"
-            assert [name for name, _ in problems] == ["dead"]
+        async with McpServers([ServerConfig("dead", sys.executable, ("-c", script))], tmp_path) as servers:
+            for _ in range(5):
+                _, problems = await servers.tools()
+                assert problems == [("dead", "server 'dead' ended with exit code 3")]
 
     asyncio.run(work())
+    starts = len((tmp_path / "starts").read_text())
+    assert starts == 4, "it is tried twice at once, each time with both handshakes, and not again so soon"
 
 
 def test_a_call_that_takes_too_long_is_given_up_and_the_server_stays(tmp_path: Path, mark: str) -> None:
@@ -226,7 +228,7 @@ def test_an_older_server_that_ignores_what_it_does_not_know_starts_soon(tmp_path
 
     started = time.monotonic()
     asyncio.run(with_tools([odd("ignorant")], tmp_path, use))
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 8
 
 
 def test_a_server_gets_only_the_environment_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +304,8 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_no_server_outlives_us(tmp_path: Path, mark: str, stop: signal.Signals) -> None:
-    kinds = ["fragile", "deaf"] if sys.platform == "linux" else ["fragile"]
+    # A deaf server would be waited for; when we are killed, it is the Linux kernel that ends it.
+    kinds = ["fragile", "deaf"] if stop == signal.SIGKILL and sys.platform == "linux" else ["fragile"]
     command = [sys.executable, "-c", HOLDER, str(SERVERS / "odd.py"), mark, *kinds]
     holder: subprocess.Popen[Any] = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tmp_path

@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from bottega.tools import ToolAnnotations, ToolContext, ToolResult
-from bottega.tools.mcp.definitions import MAX_TEXT, Listing, as_result, as_tool, clean, definition_problem
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bottega.tools import ToolAnnotations, ToolContext, ToolResult
+from bottega.tools.mcp.definitions import MAX_TEXT, Listing, as_result, as_tool, clean, definition_problem
 
 
 async def nothing(arguments: dict[str, Any], context: ToolContext) -> ToolResult:

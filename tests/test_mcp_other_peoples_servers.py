@@ -11,9 +11,10 @@ from pathlib import Path
 
 import platformdirs
 import pytest
+from mcp_support import call, with_tools
+
 from bottega.tools import Tool
 from bottega.tools.mcp import ServerConfig
-from mcp_support import call, with_tools
 
 Problems = list[tuple[str, str]]
 FILESYSTEM = "@modelcontextprotocol/server-filesystem"

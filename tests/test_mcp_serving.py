@@ -6,20 +6,22 @@ import asyncio
 import subprocess
 import sys
 import textwrap
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from mcp import Client, StdioServerParameters
+from mcp_support import BOTTEGA, SERVERS, call, served, until, with_tools
+
 from bottega.agents.plan import RunResult
+from bottega.cli.group import run
 from bottega.core.errors import ServerError, UsageError
 from bottega.servers.mcp import mcp_server, report_progress, run_task_tool, tools_from_file
 from bottega.tools import Tool, ToolAnnotations, ToolContext, ToolResult, Workspace
 from bottega.tools.house import HOUSE_TOOLSETS, house_toolset
 from bottega.tools.mcp import McpServers, ServerConfig
-from mcp import Client, StdioServerParameters
-from mcp_support import BOTTEGA, SERVERS, call, served, until, with_tools
 
 OFFICE = str(SERVERS / "office.py")
 Use = Callable[[Client], Awaitable[Any]]
@@ -28,6 +30,13 @@ Use = Callable[[Client], Awaitable[Any]]
 def over_stdio(workspace: Path, *arguments: str) -> StdioServerParameters:
     command = [*BOTTEGA, "serve", "mcp", *arguments, "--workspace", str(workspace)]
     return StdioServerParameters(command=command[0], args=command[1:])
+
+
+@pytest.fixture(scope="module")
+def office_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The office, served over HTTP."""
+    with served(OFFICE, workspace=tmp_path_factory.mktemp("office")) as (url, _):
+        yield url
 
 
 async def asked(server: Any, use: Use, **options: Any) -> Any:
@@ -65,10 +74,9 @@ def test_the_official_client_uses_a_file_of_tools_over_stdio(tmp_path: Path, mod
     asyncio.run(asked(over_stdio(tmp_path, OFFICE), ask_the_office, mode=mode))
 
 
-def test_the_official_client_uses_a_file_of_tools_over_http(tmp_path: Path) -> None:
-    with served(OFFICE, workspace=tmp_path) as (url, _):
-        for mode in ("auto", "legacy"):
-            asyncio.run(asked(url, ask_the_office, mode=mode))
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_the_official_client_uses_a_file_of_tools_over_http(office_url: str, mode: Any) -> None:
+    asyncio.run(asked(office_url, ask_the_office, mode=mode))
 
 
 def test_the_official_client_uses_every_house_toolset(tmp_path: Path) -> None:
@@ -95,22 +103,19 @@ def test_what_tools_write_goes_into_the_served_workspace(tmp_path: Path) -> None
     assert (tmp_path / "note.txt").read_text() == "hi"
 
 
-def test_a_page_of_another_origin_cannot_reach_the_server(tmp_path: Path) -> None:
+def test_a_page_of_another_origin_cannot_reach_the_server(office_url: str) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-    with served(OFFICE, workspace=tmp_path) as (url, _), httpx.Client(trust_env=False) as client:
-        headers = {"accept": "application/json, text/event-stream"}
-        assert client.post(url, json=body, headers=headers | {"host": "evil.example:80"}).status_code == 421
-        assert client.post(url, json=body, headers=headers | {"origin": "http://evil.example"}).status_code == 403
+    with httpx.Client(trust_env=False, headers={"accept": "application/json, text/event-stream"}) as client:
+        assert client.post(office_url, json=body, headers={"host": "evil.example:80"}).status_code == 421
+        assert client.post(office_url, json=body, headers={"origin": "http://evil.example"}).status_code == 403
 
 
-def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
-    with served(OFFICE, workspace=tmp_path) as (url, _):
-        port = url.split(":")[2].split("/")[0]
-        again = [*BOTTEGA, "serve", "mcp", OFFICE, "--http", "--port", port]
-        done = subprocess.run(again, capture_output=True, text=True, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"error: cannot listen at 127.0.0.1:{port}: " in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_port_that_is_taken_is_one_line(office_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    port = office_url.split(":")[2].split("/")[0]
+    assert run(["serve", "mcp", OFFICE, "--http", "--port", port]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"error: cannot listen at 127.0.0.1:{port}: " in printed.err
 
 
 def test_our_client_uses_our_server_over_http_and_finds_it_again_after_a_restart(tmp_path: Path) -> None:
@@ -133,13 +138,11 @@ def test_our_client_uses_our_server_over_http_and_finds_it_again_after_a_restart
         asyncio.run(work())
 
 
-def test_a_web_server_that_is_no_mcp_server_is_named_with_its_status(tmp_path: Path) -> None:
-    with served(OFFICE, workspace=tmp_path) as (url, _):
+def test_a_web_server_that_is_no_mcp_server_is_named_with_its_status(tmp_path: Path, office_url: str) -> None:
+    async def use(tools: dict[str, Tool], problems: list[tuple[str, str]]) -> None:
+        assert problems == [("wrong", "server 'wrong' answered with HTTP status 404 (check its url)")]
 
-        async def use(tools: dict[str, Tool], problems: list[tuple[str, str]]) -> None:
-            assert problems == [("wrong", "server 'wrong' answered with HTTP status 404 (check its url)")]
-
-        asyncio.run(with_tools([ServerConfig("wrong", url=url.replace("/mcp", "/other"))], tmp_path, use))
+    asyncio.run(with_tools([ServerConfig("wrong", url=office_url.replace("/mcp", "/other"))], tmp_path, use))
 
 
 def a_tool(name: str, server: str, call: Any = None, **more: Any) -> Tool:
@@ -184,7 +187,7 @@ def test_a_failing_tool_or_server_is_an_error_result(tmp_path: Path) -> None:
 
 
 def test_run_task_gives_the_answer_and_the_whole_run(tmp_path: Path) -> None:
-    async def run(request: str) -> RunResult:
+    async def do(request: str) -> RunResult:
         await report_progress(1, 2, "half")
         failed = "impossible" in request
         return RunResult(run="run-1", request=request, status="cannot" if failed else "succeeded", answer="It is 42.")
@@ -203,7 +206,7 @@ def test_run_task_gives_the_answer_and_the_whole_run(tmp_path: Path) -> None:
         assert (await client.call_tool("run_task", {"request": "the impossible"})).is_error
         assert (await client.call_tool("run_task", {"request": ""})).is_error
 
-    in_process([run_task_tool(run)], tmp_path, use)
+    in_process([run_task_tool(do)], tmp_path, use)
 
 
 @pytest.mark.parametrize(

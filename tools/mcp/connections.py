@@ -55,12 +55,14 @@ class McpServers:
             tools, problems = await servers.tools()
 
     Entering starts nothing. A server starts when it is first asked for its tools, and again when it is needed after it
-    died; leaving ends them all, and no process stays behind.
+    died; leaving ends them all, and no process stays behind. Of two configs with one name, the later counts.
     """
 
     def __init__(self, configs: Sequence[ServerConfig], workspace: str | Path) -> None:
         slots = asyncio.Semaphore(PARALLEL_STARTS)
-        self._connections = [Connection(config, Path(workspace).expanduser().resolve(), slots) for config in configs]
+        folder = Path(workspace).expanduser().resolve()
+        by_name = {config.name: config for config in configs}
+        self._connections = [Connection(config, folder, slots) for config in by_name.values()]
 
     async def __aenter__(self) -> McpServers:
         return self
@@ -182,16 +184,18 @@ class Connection:
         if self.config.problem:
             raise ServerError(f"server {self.config.name!r} cannot be used: {self.config.problem}")
         if not self.config.enabled:
-            self._started = None
             return
-        if self._started is not None and not (self._started.done() and self._error):
-            await asyncio.shield(self._started)
-            return
-        if self._error and (wait := self._not_before - time.monotonic()) > 0:
-            raise ServerError(
-                self._error.message, hint=f"it is tried again in {wait:.0f} s" if wait >= 1 else self._error.hint
-            )
-        await self._gone()
+        while self._owner is not None:
+            assert self._started
+            if not (self._started.done() and self._error):
+                await asyncio.shield(self._started)
+                return
+            if (wait := self._not_before - time.monotonic()) > 0:
+                hint = f"it is tried again in {wait:.0f} s" if wait >= 1 else self._error.hint
+                raise ServerError(self._error.message, hint=hint)
+            if self._owner.done():
+                break
+            await self._gone()
         self._error = None
         self._started = asyncio.get_running_loop().create_future()
         self._owner = asyncio.create_task(self._own(self._started), name=f"mcp {self.config.name}")
@@ -203,8 +207,8 @@ class Connection:
             await asyncio.wait([self._owner])
 
     async def _own(self, started: asyncio.Future[None]) -> None:
-        """The owner: opens the connection, answers what is asked over it, closes it. Never raises."""
-        error: BaseException
+        """The owner: opens the connection, answers what is asked over it, closes it. Raises nothing but its cancel."""
+        why = ServerError(f"server {self.config.name!r} is closed")
         try:
             async with AsyncExitStack() as stack:
                 link = await self._open(stack)
@@ -215,18 +219,15 @@ class Connection:
                     while True:
                         work, answer = await self._queue.get()
                         group.create_task(self._answer(link, work, answer))
-        except (Exception, asyncio.CancelledError) as raised:
-            error = raised
-        if isinstance(error, asyncio.CancelledError):
-            self._fail(ServerError(f"server {self.config.name!r} is closed"), started)
-        else:
-            self._error = await self._explained(error)
+        except Exception as error:
+            why = self._error = await self._explained(error)
             self._failures += 1
             # The first time it is tried again at once, then after 1, 2, 4 … seconds.
             pause = 0 if self._failures == 1 else min(LONGEST_PAUSE, 2.0 ** (self._failures - 2))
             self._not_before = time.monotonic() + pause
             self.tools = []
-            self._fail(self._error, started)
+        finally:
+            self._fail(why, started)
 
     async def _open(self, stack: AsyncExitStack) -> Link:
         """A connection that has shaken hands and told its tools, within the startup timeout."""
@@ -325,6 +326,8 @@ class Connection:
         elif isinstance(error, Closed):
             how = await self._process.end() if self._process else "has closed the connection"
             message = f"server {self.config.name!r} {how}"
+        elif isinstance(error, SessionLost):
+            message = f"server {self.config.name!r} has forgotten the session"
         elif isinstance(error, BottegaError):
             message = f"server {self.config.name!r} {error.message}"
         elif self.config.transport == "http":

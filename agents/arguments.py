@@ -10,7 +10,7 @@ from typing import Any
 from ..core.errors import ToolError
 from ..tools import Tool
 from .plan import Each, Reference, Step, StepResult
-from .readable import dig, is_scalar, plain, readable, written
+from .readable import dig, is_scalar, plain, readable, spoken, written
 
 Json = Any
 
@@ -62,15 +62,26 @@ def check(tool: Tool, arguments: dict[str, Json]) -> None:
         raise ToolError(f"{tool.id} cannot take {f'this {where}' if where else 'this'}: {error.message[:300]}")
 
 
-def value_of(reference: Reference, inputs: Mapping[str, StepResult]) -> Json:
-    """What a reference stands for. An empty path is the field that the other step was asked for, or all of it."""
+def value_of(reference: Reference, inputs: Mapping[str, StepResult], name: str = "") -> Json:
+    """What a reference stands for.
+
+    An empty path is the field called like the parameter `name` that takes it, else the field that the other step was
+    asked for, else all of it.
+    """
     result = inputs[reference.from_]
     fields = result.fields
-    path = reference.path or (fields[0] if len(fields) == 1 else "")
+    path = reference.path or _called(name, result.value) or (fields[0] if len(fields) == 1 else "")
     try:
         return dig(result.value, path)
     except LookupError as error:
         raise ToolError(f"the result of {reference.from_}: {error.args[0]}") from None
+
+
+def _called(name: str, value: Json) -> str:
+    """The field of a structured result that has the parameter's name, however written; "" if there is none."""
+    if not name or not isinstance(value, dict):
+        return ""
+    return next((key for key in value if spoken(key) == spoken(name)), "")
 
 
 def fit(value: Json, schema: Mapping[str, Json], name: str = "it") -> Json:
@@ -110,7 +121,7 @@ def _items(each: Each, inputs: Mapping[str, StepResult]) -> list[Json]:
 
 def _resolved(value: Json, inputs: Mapping[str, StepResult], schema: Mapping[str, Json], name: str) -> Json:
     if isinstance(value, Reference):
-        return fit(value_of(value, inputs), schema, name)
+        return fit(value_of(value, inputs, name), schema, name)
     if isinstance(value, list | tuple):
         items = schema.get("items")
         return [_resolved(v, inputs, items if isinstance(items, dict) else {}, name) for v in value]

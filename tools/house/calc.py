@@ -38,7 +38,7 @@ _WORDS = (
 
 @tool(read_only=True)
 def calculate(expression: str) -> ToolResult:
-    """Work out an arithmetic expression with several numbers or brackets, such as (18.5 + 3) * 12 or sqrt(2) * 5.
+    """Work out an arithmetic expression with several numbers or brackets, such as (7.25 - 2) * 4 or sqrt(2) * 5.
 
     Args:
         expression: the expression, with + - * / ^ and brackets; sqrt, abs, round, min, max, pi and 15% are understood
@@ -49,7 +49,7 @@ def calculate(expression: str) -> ToolResult:
 
 @tool(read_only=True)
 def percentage(percent: Number, of: Number) -> ToolResult:
-    """So many percent of a number: 15% of 240 is 36.
+    """So many percent of a number: 20% of 65 is 13.
 
     Args:
         percent: how many percent
@@ -61,7 +61,7 @@ def percentage(percent: Number, of: Number) -> ToolResult:
 
 @tool(read_only=True)
 def share_of(part: Number, whole: Number) -> ToolResult:
-    """What percentage one number is of another: 36 of 240 is 15%.
+    """What percentage one number is of another: 13 of 65 is 20%.
 
     Args:
         part: the number whose share is wanted

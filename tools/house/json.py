@@ -26,7 +26,7 @@ def json_value(workspace: Workspace, path: PathName, key: str) -> ToolResult:
 
     Args:
         path: JSON file to look into
-        key: name of the key, such as tax_rate, or the path to it, such as database.port
+        key: name of the key, such as page_size, or the path to it, such as database.port
     """
     document = _document(workspace, path)
     place = _find(document, key, path)

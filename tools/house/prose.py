@@ -51,6 +51,15 @@ class Passage:
         return f"{self.heading}: {self.text}" if self.heading else self.text
 
 
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of a document, the heading it stands under, and whether it begins a paragraph."""
+
+    text: str
+    heading: str
+    leads: bool
+
+
 def passages(document: str) -> list[Passage]:
     """A document in pieces of about a hundred words: whole paragraphs where they are short, else whole sentences."""
     found: list[Passage] = []
@@ -66,14 +75,14 @@ def passages(document: str) -> list[Passage]:
     return found
 
 
-def sentences(document: str) -> list[str]:
+def sentences(document: str) -> list[Sentence]:
     """The sentences of a document's running text: headings, tables and code left out, list items as sentences."""
     found = []
-    for _, paragraphs in _sections(document):
+    for heading, paragraphs in _sections(document):
         for paragraph in paragraphs:
             if not paragraph.startswith("|"):
-                for line in _joined(paragraph):
-                    found += split_sentences(line)
+                own = [text for line in _joined(paragraph) for text in split_sentences(line)]
+                found += [Sentence(text, heading, leads=i == 0) for i, text in enumerate(own)]
     return found
 
 

@@ -32,7 +32,7 @@ def list_tables(workspace: Workspace, database: PathName) -> ToolResult:
     """Show which tables an SQLite database file has.
 
     Args:
-        database: SQLite file, such as shop.db
+        database: SQLite file, such as library.db
     """
     with _opened(workspace, database) as connection:
         names = _tables(connection)
@@ -44,7 +44,7 @@ def table_schema(workspace: Workspace, database: PathName, table: str) -> ToolRe
     """Show the columns and their types of one table in an SQLite database file.
 
     Args:
-        database: SQLite file, such as shop.db
+        database: SQLite file, such as library.db
         table: name of the table
     """
     with _opened(workspace, database) as connection:
@@ -58,7 +58,7 @@ def query_database(workspace: Workspace, database: PathName, sql: str) -> ToolRe
     """Run an SQL query (SELECT) that only reads an SQLite database file.
 
     Args:
-        database: SQLite file, such as shop.db
+        database: SQLite file, such as library.db
         sql: the SELECT statement
     """
     with _opened(workspace, database) as connection:
@@ -82,7 +82,7 @@ def ask_database(
     lowest, the rows with some value, a figure for each group, a ranking.
 
     Args:
-        database: SQLite file, such as shop.db
+        database: SQLite file, such as library.db
         question: what is asked about the table
         table: name of the table, where the database has several
     """

@@ -129,36 +129,32 @@ def _given(workspace: Workspace, path: str | None, text: str | None) -> str:
 
 
 def _most_central(document: str, number: int) -> list[str]:
-    """The sentences closest to what the whole document is about, each saying something that those before it do not."""
+    """The sentences that hold most of what the document is about, each saying something that those before it do not."""
     every = sentences(document)
-    bags = [Counter(stems(sentence)) for sentence in every]
-    holding = Counter(stem for bag in bags for stem in bag)
-    vectors = [{s: n * math.log(1 + len(bags) / holding[s]) for s, n in bag.items()} for bag in bags]
-    centre: dict[str, float] = defaultdict(float)
-    for vector in vectors:
-        for stem, weight in vector.items():
-            # A word in one sentence only is no topic.
-            centre[stem] += weight if holding[stem] > 1 or len(bags) < 4 else 0.0
-    scores = []
-    for i, (sentence, vector) in enumerate(zip(every, vectors, strict=True)):
-        place = 1.25 if i == 0 else 1.0
-        length = 0.5 if len(sentence.split()) < 5 or sentence.endswith(("?", ":")) else 1.0
-        scores.append(_cosine(vector, centre) * place * length)
+    bags = [Counter(stems(sentence.text)) for sentence in every]
+    total = sum(bags, Counter[str]())
+    # A word counts by how often the document says it; those of the headings are its topic by intent.
+    topics = Counter({stem: math.log2(1 + times) for stem, times in total.items()})
+    for stem in {stem for sentence in every for stem in stems(sentence.heading)} & set(topics):
+        topics[stem] *= 1.5
+
+    def score(i: int, said: set[str]) -> float:
+        text = every[i].text
+        fresh = sum(topics[stem] * (0.3 if stem in said else 1.0) for stem in bags[i])
+        place = 1.8 if i == 0 else 1.2 if every[i].leads else 1.0
+        length = len(text.split())
+        kind = 0.3 if text.endswith(("?", ":")) or length < 5 else 0.7 if length > 45 else 1.0
+        if re.match(r"(?:it|they|this|these|that|those|he|she)\b", text, re.I):
+            kind *= 0.8  # it leans on the sentence before it
+        return float(fresh / max(6, len(bags[i])) ** 0.75 * place * kind)
+
     chosen: list[int] = []
+    said: set[str] = set()
     while len(chosen) < min(number, len(every)):
-        rest = [i for i in range(len(every)) if i not in chosen]
-        chosen.append(
-            max(
-                rest,
-                key=lambda i: scores[i] - 0.5 * max((_cosine(vectors[i], vectors[c]) for c in chosen), default=0.0),
-            )
-        )
-    return [every[i] for i in sorted(chosen)]
-
-
-def _cosine(a: dict[str, float], b: dict[str, float]) -> float:
-    shared = sum(weight * b[stem] for stem, weight in a.items() if stem in b)
-    return shared / (math.hypot(*a.values()) * math.hypot(*b.values())) if shared else 0.0
+        best = max((i for i in range(len(every)) if i not in chosen), key=lambda i: score(i, said))
+        chosen.append(best)
+        said |= set(bags[best])
+    return [every[i].text for i in sorted(chosen)]
 
 
 def _keywords(document: str, count: int) -> list[str]:
@@ -168,10 +164,16 @@ def _keywords(document: str, count: int) -> list[str]:
     for place, word in enumerate(re.findall(r"[^\W\d_](?:[\w’'-]*[^\W_])?", document)):
         if len(word) > 2 and word.lower().replace("’", "'") not in STOP_WORDS:
             for stem in stems(word)[:1]:
-                forms[stem][word if word.isupper() else word.lower()] += 1
+                forms[stem][word] += 1
                 first.setdefault(stem, place)
     ranked = sorted(forms, key=lambda stem: (-forms[stem].total() * (1 + 0.02 * min(len(stem), 12)), first[stem]))
-    return [forms[stem].most_common(1)[0][0] for stem in ranked[:count]]
+    return [_form(forms[stem]) for stem in ranked[:count]]
+
+
+def _form(forms: Counter[str]) -> str:
+    """The form of a word to show: with a capital only where it never goes without."""
+    lower = [form for form, _ in forms.most_common() if form.islower()]
+    return lower[0] if lower else forms.most_common(1)[0][0]
 
 
 def _bare_url(url: str) -> str:

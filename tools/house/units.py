@@ -81,8 +81,8 @@ def convert_units(value: Number, from_unit: str, to_unit: str) -> ToolResult:
 
     Args:
         value: how many of the first unit
-        from_unit: unit to convert from, such as miles
-        to_unit: unit to convert to, such as km
+        from_unit: unit to convert from, such as pounds
+        to_unit: unit to convert to, such as kg
     """
     import pint
 

@@ -1,0 +1,266 @@
+"""From what the slots model reads to the arguments of a call. A pure function of schema, instruction and scores.
+
+Each parameter has typed candidates (numbers for numbers, paths for paths, options for enums, spans for text); the model ranks
+them. Pairs of parameter and candidate are taken greedily, the best first, each piece of the instruction used once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..models.house.slots import Pointer, Reading, kind_of
+from ..tools import Tool
+from .mentions import Mention, dates, numbers, paths, quoted, times
+from .plan import Each, Json, Reference
+
+IMPLAUSIBLE = math.log(0.002)
+"""A candidate below this log-probability is no candidate."""
+
+RIVAL = 2.0
+"""Log-probability by which a further item of a list may be below the best: `doctor Alder and doctor Cedar`."""
+
+_JOINED = re.compile(r"^\s*(?:,|and|or|&|,\s*(?:and|or))\s+(?:(?:the|for|of|in|at)\s+)?(?:\w+\s+)?$", re.I)
+_EDGES = " \t\n,;:.!?\"'“”‘’`"
+_EMPTY = frozenset("the a an of in to for at on it its that this".split())
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A step before: what it was asked, and with what arguments its tool is called."""
+
+    id: str
+    instruction: str
+    tool: str = ""
+    arguments: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A value that a parameter could take. `begin` and `end` are the characters it uses up; both 0 if none."""
+
+    value: Json
+    score: float
+    begin: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A tool with its arguments. `missing` are required parameters that nothing fills; `confidence` is between 0 and 1."""
+
+    tool: Tool
+    fit: float
+    arguments: dict[str, Json]
+    missing: tuple[str, ...]
+    confidence: float
+
+
+def fill(
+    tool: Tool, reading: Reading, instruction: str, earlier: Sequence[Earlier] = (), files: Sequence[str] = ()
+) -> Filled:
+    """Fills the tool's arguments from one reading of the instruction. `files` are names in the workspace."""
+    shown = earlier[-2:]
+    pairs: list[tuple[float, str, Candidate]] = []
+    absent: dict[str, float] = {}
+    spans: dict[str, list[Candidate]] = {}
+    for name, pointer in reading.pointers.items():
+        schema = tool.parameters.get(name) or {}
+        found = _candidates(name, schema, pointer, instruction, files)
+        spans[name] = found
+        found = [*found, *_references(name, schema, pointer, shown)]
+        absent[name] = pointer.absent
+        pairs += [(c.score, name, c) for c in found if c.score > IMPLAUSIBLE]
+    pairs.sort(key=lambda pair: -pair[0])
+    arguments: dict[str, Json] = {}
+    scores: dict[str, float] = {}
+    used: list[tuple[int, int]] = []
+    for score, name, candidate in pairs:
+        optional = name not in tool.required
+        if name in scores or (absent[name] > score + (0.0 if optional else 2.5)):
+            continue
+        if candidate.end and any(b < candidate.end and candidate.begin < e for b, e in used):
+            continue
+        scores[name] = score
+        arguments[name] = candidate.value
+        if candidate.end:
+            used.append((candidate.begin, candidate.end))
+            rest = (
+                _list(candidate, spans[name], instruction, used) if kind_of(tool.parameters[name])[0] != "array" else []
+            )
+            if rest:
+                arguments[name] = Each(each=(candidate.value, *(c.value for c in rest)))
+                used += [(c.begin, c.end) for c in rest]
+    for name in [n for n, v in arguments.items() if _is_default(v, tool.parameters.get(n) or {})]:
+        if name not in tool.required:
+            del arguments[name]
+    whole = {n for n, p in tool.parameters.items() if p.get("x-source") == "instruction"}
+    missing = tuple(n for n in tool.required if n not in arguments and n not in whole)
+    sure = [scores[n] for n in arguments if n in scores] + [
+        absent[n] for n in absent if n not in arguments and n not in tool.required
+    ]
+    confidence = reading.fit * math.exp(min(0.0, min(sure, default=0.0))) * (0.5 ** len(missing))
+    return Filled(tool, reading.fit, arguments, missing, confidence)
+
+
+def inherit(filled: Filled, before: Earlier) -> Filled:
+    """What an elliptic instruction leaves out, taken from the call before: `and the same for b.log`."""
+    taken = {n: before.arguments[n] for n in filled.missing if n in before.arguments}
+    if not taken:
+        return filled
+    missing = tuple(n for n in filled.missing if n not in taken)
+    return Filled(
+        filled.tool, filled.fit, {**filled.arguments, **taken}, missing, min(1.0, filled.confidence * 2 ** len(taken))
+    )
+
+
+def _candidates(
+    name: str, schema: Mapping[str, Any], pointer: Pointer, text: str, files: Sequence[str]
+) -> list[Candidate]:
+    kind, options = kind_of(schema)
+    if options:
+        return _options(schema, options, pointer, text)
+    if kind in ("integer", "number"):
+        mentions = [m for m in numbers(text) if kind == "number" or m.value == int(m.value)]
+        return [
+            Candidate(int(m.value) if kind == "integer" else m.value, pointer.span(m.begin, m.end), m.begin, m.end)
+            for m in mentions
+        ]
+    if kind == "file":
+        return _ranked(paths(text, files), pointer) or _spans(pointer, text)
+    if kind == "array":
+        return [Candidate(_items(c.value, schema), c.score, c.begin, c.end) for c in _spans(pointer, text)]
+    if kind == "object":
+        return []
+    wanted = _wanted(name, kind, str(schema.get("description") or ""))
+    if wanted is not None and (typed := _ranked(wanted(text), pointer)):
+        return typed
+    inside = [Candidate(m.value, pointer.span(m.begin, m.end) + 0.5, m.begin, m.end) for m in quoted(text)]
+    return sorted([*inside, *_spans(pointer, text)], key=lambda c: -c.score)
+
+
+def _ranked(mentions: Sequence[Mention], pointer: Pointer) -> list[Candidate]:
+    return sorted(
+        (Candidate(m.value, pointer.span(m.begin, m.end), m.begin, m.end) for m in mentions), key=lambda c: -c.score
+    )
+
+
+def _wanted(name: str, kind: str, description: str) -> Callable[[str], list[Mention]] | None:
+    """The mentions that a text parameter takes when its name, format or description asks for a date or time."""
+    if kind == "date" or re.search(r"YYYY-MM-DD|\bISO (?:8601 )?date\b", description, re.I):
+        return dates
+    if kind == "time" or re.search(r"\bHH:MM\b", description):
+        return times
+    return None
+
+
+def _options(schema: Mapping[str, Any], options: Sequence[str], pointer: Pointer, text: str) -> list[Candidate]:
+    """Each option with the model's score; one that stands in the text, with the characters it stands at."""
+    values: list[Any] = list(schema.get("enum") or _branch(schema).get("enum") or (True, False))
+    values = [v for v in values if v is not None]
+    found = []
+    for option, value, score in zip(options, values, pointer.options, strict=False):
+        place = re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text, re.I) if not isinstance(value, bool) else None
+        if place:
+            score = max(score, pointer.span(*place.span()), math.log(0.5) if not _ambiguous(option) else score)
+            found.append(Candidate(value, score, *place.span()))
+        else:
+            found.append(Candidate(value, score))
+    return sorted(found, key=lambda c: -c.score)
+
+
+def _ambiguous(option: str) -> bool:
+    return len(option) < 3 or option.lower() in _EMPTY
+
+
+def _branch(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    for key in ("anyOf", "oneOf"):
+        for choice in schema.get(key) or ():
+            if isinstance(choice, Mapping) and choice.get("type") != "null":
+                return choice
+    return schema
+
+
+def _spans(pointer: Pointer, text: str, most: int = 8, longest: int = 40) -> list[Candidate]:
+    """The best spans, grown to whole words and trimmed of quotes and stops."""
+    if not pointer.spans:
+        return []
+    starts = sorted(range(len(pointer.start)), key=lambda i: -float(pointer.start[i]))[:most]
+    found: dict[tuple[int, int], Candidate] = {}
+    for i in starts:
+        for j in range(i, min(i + longest, len(pointer.spans))):
+            score = float(pointer.start[i] + pointer.end[j]) / 2
+            if score < IMPLAUSIBLE:
+                continue
+            begin, end = _neat(text, pointer.spans[i][0], pointer.spans[j][1])
+            if (
+                end > begin
+                and text[begin:end].lower() not in _EMPTY
+                and score > found.get((begin, end), Candidate("", -99.0)).score
+            ):
+                found[begin, end] = Candidate(text[begin:end], score, begin, end)
+    return sorted(found.values(), key=lambda c: -c.score)[:most]
+
+
+def _neat(text: str, begin: int, end: int) -> tuple[int, int]:
+    """A span grown to whole words, without the quotes and punctuation around it."""
+    while begin > 0 and text[begin].isalnum() and text[begin - 1].isalnum():
+        begin -= 1
+    while end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
+        end += 1
+    while begin < end and text[begin] in _EDGES:
+        begin += 1
+    while end > begin and text[end - 1] in _EDGES:
+        end -= 1
+    return begin, end
+
+
+def _items(text: str, schema: Mapping[str, Any]) -> list[Json]:
+    item = (_branch(schema).get("items") or {}) if isinstance(_branch(schema).get("items"), Mapping) else {}
+    parts = [p.strip(_EDGES + "[]()") for p in re.split(r",\s*(?:and\s+)?|\s+and\s+|;", text)]
+    parts = [p for p in parts if p]
+    if item.get("type") in ("integer", "number"):
+        return [m.value for part in parts for m in numbers(part)[:1]]
+    return list(parts)
+
+
+def _references(name: str, schema: Mapping[str, Any], pointer: Pointer, earlier: Sequence[Earlier]) -> list[Candidate]:
+    """The results of earlier steps; for a path, the path that the earlier step works on."""
+    found = []
+    for step, score in zip(earlier, pointer.earlier, strict=False):
+        value: Json = Reference(**{"from": step.id})
+        if schema.get("format") == "path":
+            worked_on = [
+                v
+                for k, v in step.arguments.items()
+                if isinstance(v, str) and k in ("path", "destination", "source", "database")
+            ]
+            if not worked_on:
+                continue
+            value = (
+                step.arguments["destination"] if "destination" in step.arguments and name != "source" else worked_on[0]
+            )
+        found.append(Candidate(value, score))
+    return found
+
+
+def _list(first: Candidate, others: Sequence[Candidate], text: str, used: Sequence[tuple[int, int]]) -> list[Candidate]:
+    """Further items of a list that `first` begins or is in: nearly as likely, and joined to it by commas or `and` alone."""
+    chosen: list[Candidate] = []
+    around = [first]
+    for other in others:
+        if other.value == first.value or not other.end or other.score < first.score - RIVAL:
+            continue
+        if any(b < other.end and other.begin < e for b, e in [*used, *((c.begin, c.end) for c in chosen)]):
+            continue
+        if any(_JOINED.match(text[min(a.end, other.end) : max(a.begin, other.begin)]) for a in around):
+            chosen.append(other)
+            around.append(other)
+    return sorted(chosen, key=lambda c: c.begin)
+
+
+def _is_default(value: Json, schema: Mapping[str, Any]) -> bool:
+    return "default" in schema and not isinstance(value, Reference | Each) and value == schema["default"]

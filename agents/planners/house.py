@@ -1,0 +1,306 @@
+"""The house planner: plans with the house models alone.
+
+A request is cut into clauses; each clause searches the catalog, reads it against the cards of the best tools and fills their
+arguments; what fits best becomes a step. A required argument that nothing fills is looked for in the call before (ellipsis)
+and then as the result of another tool, planned as a step before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ...models.house.slots import Card, Reading, SlotsModel, words
+from ...models.house.splitter import Clause, SplitterModel
+from ...retrieval import ToolIndex, ToolSpec
+from ...tools import Tool
+from ..filling import Earlier, Filled, fill, inherit
+from ..plan import Each, Plan, Reference, Step, StepResult
+from ..planning import PlanningContext
+
+CANDIDATES = 8
+"""Tools that are read for a clause."""
+
+FITS, CHANGES = 0.35, 0.5
+"""Least fit of a tool that reads, and of one that changes something: a change is never made on a guess."""
+
+HOP_FITS = 0.1
+"""Least fit of a tool that is planned before another, to make what that one needs."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A clause with the tool that was chosen for it, and the steps that have to come before."""
+
+    instruction: str
+    filled: Filled | None
+    before: tuple[Step, ...] = ()
+    problem: str | None = None
+
+
+class HousePlanner:
+    """Plans, binds single steps and finds tools. One for many runs; its index follows the catalog it is shown."""
+
+    def __init__(self, vectors: str | None = None) -> None:
+        self._vectors = vectors
+        self._index: ToolIndex | None = None
+        self._ids: tuple[str, ...] = ()
+        self._slots: SlotsModel | None = None
+        self._splitter: SplitterModel | None = None
+
+    async def plan(self, request: str, context: PlanningContext) -> Plan:
+        """The plan for a request: a step a clause, and those that make what they need."""
+        return await asyncio.to_thread(self._plan, request, context)
+
+    async def revise(self, plan: Plan, results: Mapping[str, StepResult], context: PlanningContext) -> Plan | None:
+        """None: what the house models have said once they say again."""
+        return None
+
+    async def bind(self, instruction: str, earlier: Sequence[StepResult], tools: Sequence[Tool]) -> Step | None:
+        """Tool and arguments for an instruction that a planner left open, or None when no tool fits."""
+        before = [Earlier(result.step, "") for result in earlier]
+        bound = await asyncio.to_thread(self._bind, instruction, before, tuple(tools), ())
+        if bound.filled is None or bound.before:
+            return None
+        filled = bound.filled
+        return Step(
+            id="open",
+            instruction=instruction,
+            tool=filled.tool.id,
+            arguments=filled.arguments,
+            confidence=filled.confidence,
+        )
+
+    async def find_tools(self, query: str, tools: Sequence[Tool], limit: int) -> Sequence[Tool]:
+        """The `limit` best tools for a query, best first."""
+        return await asyncio.to_thread(self._find, query, tuple(tools), limit)
+
+    def _plan(self, request: str, context: PlanningContext) -> Plan:
+        route = context.route
+        chosen = next((s for s in context.specialists if route and s.name == route.specialist), None)
+        if chosen is not None and chosen.model is not None:
+            return Plan(
+                request=request,
+                steps=(
+                    Step(
+                        id="s1",
+                        instruction=request,
+                        specialist=chosen.name,
+                        confidence=route.confidence if route else 1.0,
+                    ),
+                ),
+            )
+        tools = chosen.usable(context.tools) if chosen is not None and chosen.own_tools else context.tools
+        files = tuple(context.workspace.files(500))
+        names = (*files, *dict.fromkeys(f.rpartition("/")[0] for f in files if "/" in f), *_folders(context))
+        return self._assemble(request, self._clauses(request), tuple(tools), names)
+
+    def _clauses(self, request: str) -> list[Clause]:
+        if self._splitter is None:
+            self._splitter = SplitterModel.open()
+        return self._splitter.split(request)
+
+    def _assemble(self, request: str, clauses: list[Clause], tools: tuple[Tool, ...], files: tuple[str, ...]) -> Plan:
+        steps: list[Step] = []
+        earlier: list[Earlier] = []
+        written: dict[str, str] = {}
+        for clause in clauses:
+            bound = self._bind(clause.text, earlier, tools, files)
+            if bound.filled is None and earlier and clause.begin:
+                joined = self._rejoin(request, clause, clauses, earlier, tools, files)
+                if joined is not None:
+                    removed = earlier.pop()
+                    steps = [s for s in steps if s.id != removed.id]
+                    bound = joined
+            number = len(steps) + 1
+            before = [s.model_copy(update={"id": f"s{number + n}"}) for n, s in enumerate(bound.before)]
+            step = _step(
+                f"s{number + len(before)}",
+                bound,
+                {old.id: new.id for old, new in zip(bound.before, before, strict=True)},
+            )
+            step = step.model_copy(update={"confidence": step.confidence * clause.confidence})
+            for made in (*before, step):
+                made = made.model_copy(update={"after": _after(made, steps, written, tools)})
+                steps.append(made)
+                written |= dict.fromkeys(_writes(made, tools), made.id)
+            earlier.append(Earlier(step.id, step.instruction, step.tool or "", step.arguments))
+        return Plan(request=request, steps=tuple(steps))
+
+    def _rejoin(
+        self,
+        request: str,
+        clause: Clause,
+        clauses: list[Clause],
+        earlier: list[Earlier],
+        tools: tuple[Tool, ...],
+        files: tuple[str, ...],
+    ) -> Bound | None:
+        """A clause for which no tool fits, read together with the one before: it may have been cut where it should not."""
+        at = clauses.index(clause)
+        text = request[clauses[at - 1].begin : clause.end].strip(" ,;.")
+        bound = self._bind(text, earlier[:-1], tools, files)
+        return bound if bound.filled is not None and not bound.before else None
+
+    def _bind(
+        self, instruction: str, earlier: Sequence[Earlier], tools: tuple[Tool, ...], files: tuple[str, ...]
+    ) -> Bound:
+        """Chooses a tool for an instruction and fills it; the choice is made jointly."""
+        previous = [e.instruction for e in earlier]
+        query = f"{previous[-1]} {instruction}" if previous and len(instruction.split()) <= 4 else instruction
+        candidates = list(self._find(query, tools, CANDIDATES))
+        by_id = {t.id: t for t in tools}
+        if earlier and earlier[-1].tool in by_id and by_id[earlier[-1].tool] not in candidates:
+            candidates.append(by_id[earlier[-1].tool])
+        options = []
+        for tool, reading in zip(candidates, self._read(instruction, candidates, previous), strict=True):
+            filled = fill(tool, reading, instruction, earlier, files)
+            if filled.missing and earlier and earlier[-1].tool == tool.id:
+                filled = inherit(filled, earlier[-1])
+            options.append(filled)
+        options.sort(key=lambda f: -f.fit * (0.6 ** len(f.missing)))
+        for filled in options:
+            if filled.fit < (FITS if filled.tool.annotations.read_only else CHANGES):
+                continue
+            if not filled.missing:
+                return Bound(instruction, filled)
+            if (hopped := self._hop(instruction, filled, tools, files)) is not None:
+                return hopped
+        return Bound(instruction, None, problem=_problem(options))
+
+    def _hop(self, instruction: str, filled: Filled, tools: tuple[Tool, ...], files: tuple[str, ...]) -> Bound | None:
+        """Makes each missing argument by another tool that can be filled from the instruction."""
+        before: list[Step] = []
+        arguments = dict(filled.arguments)
+        for name in filled.missing:
+            schema = filled.tool.parameters[name]
+            wanted = f"{words(name)} {schema.get('description') or ''}".strip()
+            found = [
+                t
+                for t in self._find(f"look up the {wanted}. {instruction}", tools, CANDIDATES)
+                if t.annotations.read_only and t.id != filled.tool.id
+            ]
+            same = [
+                t
+                for t in tools
+                if t.server == filled.tool.server
+                and t.annotations.read_only
+                and t not in found
+                and t.id != filled.tool.id
+            ]
+            makers = [t for t in [*found, *same] if _makes(t, name)]
+            if not makers:
+                return None
+            best: Filled | None = None
+            for tool, reading in zip(makers, self._read(instruction, makers, ()), strict=True):
+                option = fill(tool, reading, instruction, (), files)
+                if not option.missing and option.arguments and (best is None or option.confidence > best.confidence):
+                    best = option
+            if best is None:
+                return None
+            id = f"before-{name}"
+            before.append(
+                Step(
+                    id=id,
+                    instruction=f"Look up the {words(name)}",
+                    tool=best.tool.id,
+                    arguments=best.arguments,
+                    expects=words(name),
+                    reported=False,
+                )
+            )
+            arguments[name] = Reference(**{"from": id})
+        return Bound(instruction, replace(filled, arguments=arguments, missing=()), tuple(before))
+
+    def _read(self, instruction: str, tools: Sequence[Tool], earlier: Sequence[str]) -> list[Reading]:
+        if self._slots is None:
+            self._slots = SlotsModel.open()
+        cards = [Card.of(t.name, t.description, t.input_schema) for t in tools]
+        return self._slots.read(instruction, cards, earlier) if cards else []
+
+    def _find(self, query: str, tools: tuple[Tool, ...], limit: int) -> list[Tool]:
+        ids = tuple(t.id for t in tools)
+        if self._index is None or ids != self._ids:
+            specs = [ToolSpec(t.id, t.server, t.name, t.description, t.input_schema) for t in tools]
+            self._index = ToolIndex.build(specs, self._vectors)
+            self._ids = ids
+        by_id = {t.id: t for t in tools}
+        return [by_id[hit.id] for hit in self._index.search(query, limit)]
+
+
+def _step(id: str, bound: Bound, renamed: Mapping[str, str]) -> Step:
+    if bound.filled is None:
+        return Step(id=id, instruction=bound.instruction, problem=bound.problem, confidence=0.0)
+    arguments = {
+        n: Reference(**{"from": renamed[v.from_], "path": v.path})
+        if isinstance(v, Reference) and v.from_ in renamed
+        else v
+        for n, v in bound.filled.arguments.items()
+    }
+    return Step(
+        id=id,
+        instruction=bound.instruction,
+        tool=bound.filled.tool.id,
+        arguments=arguments,
+        confidence=bound.filled.confidence,
+    )
+
+
+def _makes(tool: Tool, name: str) -> bool:
+    """Whether a tool's result is said to have what a parameter wants: by its output schema, or by its description."""
+    wanted = set(words(name).split())
+    outputs = (tool.output_schema or {}).get("properties") or {}
+    if any(wanted <= set(words(key).split()) for key in outputs):
+        return name not in tool.parameters
+    said = set(words(f"{tool.name} {tool.description}").split())
+    near = wanted - {"id", "number", "code", "no", "key"}
+    return name not in tool.parameters and (wanted <= said or bool(near) and near <= said)
+
+
+def _writes(step: Step, tools: Sequence[Tool]) -> list[str]:
+    """The paths that a step changes."""
+    tool = next((t for t in tools if t.id == step.tool), None)
+    if tool is None or tool.annotations.read_only:
+        return []
+    return [v for v in _paths(step, tool)]
+
+
+def _paths(step: Step, tool: Tool) -> list[str]:
+    found: list[str] = []
+    for name, value in step.arguments.items():
+        if (tool.parameters.get(name) or {}).get("format") == "path":
+            values = value.each if isinstance(value, Each) and isinstance(value.each, tuple) else (value,)
+            found += [v.strip("/") for v in values if isinstance(v, str)]
+    return found
+
+
+def _after(step: Step, steps: Sequence[Step], written: Mapping[str, str], tools: Sequence[Tool]) -> tuple[str, ...]:
+    """Steps that must come first although no data flows: those that write what this one works on, or work on what it writes."""
+    tool = next((t for t in tools if t.id == step.tool), None)
+    if tool is None:
+        return ()
+    mine = _paths(step, tool)
+    first = [written[p] for p in mine if p in written]
+    if not tool.annotations.read_only:
+        for other in steps:
+            of = next((t for t in tools if t.id == other.tool), None)
+            if of is not None and set(_paths(other, of)) & set(mine):
+                first.append(other.id)
+    return tuple(dict.fromkeys(first))
+
+
+def _problem(options: Sequence[Filled]) -> str:
+    """Why no tool was chosen, and what would help."""
+    near = [f for f in options if f.fit >= FITS and f.missing]
+    if near:
+        best = max(near, key=lambda f: f.fit)
+        return (
+            f"{best.tool.id} would do it, but the request does not say its {', '.join(words(n) for n in best.missing)}"
+        )
+    return "no tool here fits this; a server that has such a tool would help (name it in .mcp.json)"
+
+
+def _folders(context: PlanningContext) -> list[str]:
+    """Folders at the top of the workspace, empty ones too."""
+    return sorted(p.name for p in context.workspace.root.iterdir() if p.is_dir() and not p.name.startswith("."))

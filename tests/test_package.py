@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -78,3 +79,40 @@ def test_every_data_file_of_a_room_is_installed_with_it() -> None:
     data = {root / name for name in listed.splitlines() if not name.endswith(".py")}
     missing = sorted(str(file.relative_to(root)) for file in data - covered if file.name != "README.md")
     assert not missing, f"not in [tool.setuptools.package-data]: {missing}"
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_every_module_and_works_where_it_is_installed(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    source = tmp_path / "source"
+    source.mkdir()
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (root / name).is_file():  # not yet committed deletions are gone
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, source / name)
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(tmp_path), str(source)], check=True)
+    installed = tmp_path / "installed"
+    [wheel] = tmp_path.glob("bottega-*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(installed), str(wheel)], check=True)
+    for room in [*ROOMS, "bottega"]:
+        for file in (source / room).rglob("*"):
+            inside = file.relative_to(source if room != "bottega" else source / "bottega")
+            assert file.is_dir() or file.name == "README.md" or (installed / "bottega" / inside).exists(), inside
+    command = [
+        sys.executable,
+        "-S",
+        "-c",
+        "import bottega; from bottega.cli import main; print(bottega.__file__); main()",
+    ]
+    done = subprocess.run(
+        [*command, "--version"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(installed)},
+    )
+    assert str(installed) in done.stdout
+    assert bottega.__version__ in done.stdout

@@ -16,7 +16,7 @@ from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError
 
-from ..core.errors import BottegaError, ToolError, UsageError
+from ..core.errors import BottegaError, ModelError, ToolError, UsageError
 from .workspace import Workspace
 
 Json = Any
@@ -93,7 +93,7 @@ class Tool:
         """
         try:
             return await self.call(arguments, context)
-        except ToolError as error:
+        except (ToolError, ModelError) as error:
             return ToolResult(str(error), is_error=True)
         except BottegaError:
             raise

@@ -50,7 +50,7 @@ class Workspace:
     def entry(self, name: str) -> Path:
         """The path of `name` itself: where its last part is a link, the link and not what it points to."""
         joined = self._joined(name)
-        if joined.name in ("", ".."):
+        if joined == self.root or joined.name == "..":
             return self._inside(joined, name)
         found = self._inside(joined.parent, name) / joined.name
         return found if found.is_symlink() else self._inside(found, name)
@@ -228,7 +228,11 @@ class Workspace:
     def _nearest(self, name: str) -> str | None:
         files = self.files()
         same = [f for f in files if f.rsplit("/", 1)[-1].casefold() == name.rsplit("/", 1)[-1].casefold()]
-        near = same[:1] or difflib.get_close_matches(name, files, n=1, cutoff=0.6)
+        # The ending is left out: every .csv is a little like every other.
+        stems = {Path(f).stem.casefold(): f for f in reversed(files)}
+        near = same[:1] or [
+            stems[s] for s in difflib.get_close_matches(Path(name).stem.casefold(), stems, n=1, cutoff=0.7)
+        ]
         return f"did you mean {near[0]}?" if near else None
 
     def _contents(self, folder: Path) -> str | None:

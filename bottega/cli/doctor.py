@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Literal
 
 import click
@@ -102,8 +101,8 @@ def _version(package: str) -> str:
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
-    from ..models.adapters import Adapter
     from ..models.backbone import NAME, SHA256, find
+    from ..models.registry import list_models, read_adapter
 
     group = "models"
     os.environ["HF_HUB_OFFLINE"] = "1"  # only of this process: nothing is to be downloaded by looking
@@ -111,19 +110,21 @@ def _models(settings: Settings) -> Iterator[Finding]:
     size = backbone.weights.stat().st_size / 1e6
     told = f"{NAME}, {size:.0f} MB, SHA-256 {SHA256[:16]}… as expected, in {backbone.folder}"
     yield Finding(group, "backbone", "ok", told)
-    from ..models import house
-
-    files = sorted(path for folder in house.__path__ for path in Path(folder).glob("*.safetensors"))
-    for path in files:
+    found = list_models()
+    for entry in found:
         try:
-            Adapter.load(path)
+            read_adapter(entry)
         except BottegaError as error:
-            yield Finding(group, path.stem, "fault", error.message, error.hint)
-    if files:
-        total = sum(path.stat().st_size for path in files) / 1e6
-        yield Finding(group, "house models", "ok", f"{', '.join(path.stem for path in files)}; {total:.1f} MB in all")
+            yield Finding(group, entry.name, "fault", error.message, error.hint)
+    shipped = [entry for entry in found if entry.shipped]
+    if shipped:
+        total = sum(entry.weights.stat().st_size for entry in shipped if entry.weights.exists()) / 1e6
+        told = f"{', '.join(entry.name for entry in shipped)}; {total:.1f} MB in all"
+        yield Finding(group, "house models", "ok", told)
     else:
         yield Finding(group, "house models", "fault", "none are installed", "install Bottega again")
+    if own := [f"{entry.name} {entry.version}" for entry in found if not entry.shipped]:
+        yield Finding(group, "own models", "ok", ", ".join(own))
 
 
 def _folder(settings: Settings) -> Iterator[Finding]:

@@ -231,7 +231,10 @@ class Console:
         self._print(rows or [("none", "put an .mcp.json into the folder")])
 
     async def _models(self, rest: str) -> None:
-        raise NotImplementedError
+        from ..models.registry import list_models
+
+        rows = [(entry.name, str(entry.version), entry.problem or entry.task) for entry in list_models()]
+        self._print(rows or [("none", "", "install Bottega again")])
 
     def _print(self, rows: Sequence[tuple[str, ...]]) -> None:
         import shutil

@@ -112,7 +112,7 @@ def test_bad_tools_are_left_out_and_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "count", "message"),
     [
-        ("endless", 1000, "its list of tools was cut after 1000 pages with 1000 tools"),
+        ("endless", 500, "its list of tools was cut after 500 pages with 500 tools"),
         ("circling", 2, "its list of tools goes in circles and was cut"),
     ],
 )
@@ -121,7 +121,16 @@ def test_a_list_without_end_is_cut(tmp_path: Path, kind: str, count: int, messag
         assert len(tools) == count
         assert problems == [(kind, message)]
 
-    asyncio.run(with_tools([odd(kind)], tmp_path, use))
+    asyncio.run(with_tools([odd(kind, startup_timeout=60)], tmp_path, use))
+
+
+def test_a_list_that_takes_too_long_is_cut_and_what_came_is_used(tmp_path: Path) -> None:
+    async def use(tools: dict[str, Tool], problems: Problems) -> None:
+        assert list(tools) == ["stalling/t1"]
+        assert problems == [("stalling", "its list of tools was cut after 3 s")]
+        assert not (await call(tools["stalling/t1"], tmp_path)).is_error
+
+    asyncio.run(with_tools([odd("stalling", startup_timeout=3)], tmp_path, use))
 
 
 def test_a_death_in_a_call_is_one_clear_error_and_the_next_use_starts_it_again(tmp_path: Path, mark: str) -> None:

@@ -111,6 +111,10 @@ for line in sys.stdin:
         result = {"tools": TOOLS}
         if KIND == "endless":
             result = {"tools": [plain(f"t{pages}")], "nextCursor": str(pages)}
+        elif KIND == "stalling":
+            if pages > 1:
+                continue
+            result = {"tools": [plain("t1")], "nextCursor": "more"}
         elif KIND == "circling":
             result = {"tools": [plain(f"t{pages}")], "nextCursor": "again"}
         elif KIND == "nonsense":

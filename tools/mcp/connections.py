@@ -231,24 +231,28 @@ class Connection:
 
     async def _open(self, stack: AsyncExitStack) -> Link:
         """A connection that has shaken hands and told its tools, within the startup timeout."""
+        link: Link | None = None
         async with self._slots:
             try:
                 async with asyncio.timeout(self.config.startup_timeout):
-                    link = await (
-                        self._open_url(stack) if self.config.transport == "http" else self._open_process(stack)
-                    )
+                    over_http = self.config.transport == "http"
+                    link = await (self._open_url(stack) if over_http else self._open_process(stack))
                     await link.list_tools()
-                    return link
             except TimeoutError:
-                said = ""
-                if self._process:
-                    said = f": {self._process.last_words}" if self._process.last_words else ""
-                    self._process.kill()
-                seconds = f"{self.config.startup_timeout:g} s"
-                raise ServerError(
-                    f"server {self.config.name!r} did not answer within {seconds} of its start{said}",
-                    hint="if it is only slow, raise its startup_timeout_sec",
-                ) from None
+                if link is None or not link.listing.definitions:
+                    raise self._mute() from None
+                link.listing.problems.append(f"its list of tools was cut after {self.config.startup_timeout:g} s")
+            return link
+
+    def _mute(self) -> ServerError:
+        said = ""
+        if self._process:
+            said = f": {self._process.last_words}" if self._process.last_words else ""
+            self._process.kill()
+        return ServerError(
+            f"server {self.config.name!r} did not answer within {self.config.startup_timeout:g} s of its start{said}",
+            hint="if it is only slow, raise its startup_timeout_sec",
+        )
 
     async def _open_url(self, stack: AsyncExitStack) -> Link:
         from .link import over_http

@@ -14,7 +14,7 @@ from ..tool import Call, Tool, ToolAnnotations, ToolResult
 
 Json = Any
 
-MAX_PAGES = 1000
+MAX_PAGES = 500
 MAX_TOOLS = 50_000
 """A listing is cut where it gets longer than this."""
 MAX_TEXT = 1_000_000

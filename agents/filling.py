@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..models.house.slots import Pointer, Reading, kind_of
@@ -25,7 +25,7 @@ RIVAL = 2.0
 
 _JOINED = re.compile(r"^\s*(?:,|and|or|&|,\s*(?:and|or))\s+(?:(?:the|for|of|in|at)\s+)?(?:\w+\s+)?$", re.I)
 _EDGES = " \t\n,;:.!?\"'“”‘’`"
-_EMPTY = frozenset("the a an of in to for at on it its that this".split())
+_EMPTY = frozenset(["the", "a", "an", "of", "in", "to", "for", "at", "on", "it", "its", "that", "this"])
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,21 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Filled:
-    """A tool with its arguments. `missing` are required parameters that nothing fills; `confidence` is between 0 and 1."""
+    """A tool with its arguments. `confidence` is between 0 and 1."""
 
     tool: Tool
     fit: float
     arguments: dict[str, Json]
     missing: tuple[str, ...]
+    """Required parameters that nothing fills."""
     confidence: float
+    unused: int = 0
+    """Paths, quotations, numbers and dates of the instruction that no argument takes up."""
+
+    @property
+    def quality(self) -> float:
+        """What tools are compared by: the fit, less for what is missing and for what is left over."""
+        return self.fit * 0.6 ** len(self.missing) * 0.7**self.unused
 
 
 def fill(
@@ -103,7 +111,8 @@ def fill(
         absent[n] for n in absent if n not in arguments and n not in tool.required
     ]
     confidence = reading.fit * math.exp(min(0.0, min(sure, default=0.0))) * (0.5 ** len(missing))
-    return Filled(tool, reading.fit, arguments, missing, confidence)
+    unused = _unused(instruction, used, files, takes_all=bool(whole))
+    return Filled(tool, reading.fit, arguments, missing, confidence, unused)
 
 
 def inherit(filled: Filled, before: Earlier) -> Filled:
@@ -112,9 +121,20 @@ def inherit(filled: Filled, before: Earlier) -> Filled:
     if not taken:
         return filled
     missing = tuple(n for n in filled.missing if n not in taken)
-    return Filled(
-        filled.tool, filled.fit, {**filled.arguments, **taken}, missing, min(1.0, filled.confidence * 2 ** len(taken))
-    )
+    arguments, confidence = {**filled.arguments, **taken}, min(1.0, filled.confidence * 2 ** len(taken))
+    return replace(filled, arguments=arguments, missing=missing, confidence=confidence)
+
+
+def _unused(text: str, used: Sequence[tuple[int, int]], files: Sequence[str], takes_all: bool) -> int:
+    """How many things that were said plainly go nowhere. A tool that takes the whole instruction leaves only paths."""
+    said = paths(text, files)
+    if not takes_all:
+        said += [*quoted(text), *numbers(text), *dates(text)]
+    left: list[Mention] = []
+    for mention in sorted(said, key=lambda m: m.begin - m.end):
+        if not any(b < mention.end and mention.begin < e for b, e in [*used, *((m.begin, m.end) for m in left)]):
+            left.append(mention)
+    return len(left)
 
 
 def _candidates(

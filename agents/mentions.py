@@ -22,8 +22,8 @@ _DIGITS = re.compile(
     r"(?P<unit>\s?(?:thousand|million|billion|k|m|bn)\b)?(?:st|nd|rd|th)?(?![\w:/]|[.,-]\w)",
     re.I,
 )
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()  # fmt: skip
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]  # fmt: skip
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _SMALL = {word: n for n, word in enumerate(_UNITS)} | {word: 10 * (n + 2) for n, word in enumerate(_TENS)}
 _LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "dozen": 12}
 _SPECIAL = {"half": 0.5, "a half": 0.5, "double": 2, "twice": 2, "triple": 3, "thrice": 3, "quarter": 0.25, "a quarter": 0.25, "a third": 1 / 3, "a tenth": 0.1, "once": 1, "a couple of": 2, "a dozen": 12}  # fmt: skip

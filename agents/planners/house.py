@@ -16,6 +16,7 @@ from ...models.house.splitter import Clause, SplitterModel
 from ...retrieval import ToolIndex, ToolSpec
 from ...tools import Tool
 from ..filling import Earlier, Filled, fill, inherit
+from ..mentions import quoted
 from ..plan import Each, Plan, Reference, Step, StepResult
 from ..planning import PlanningContext
 
@@ -25,8 +26,8 @@ CANDIDATES = 8
 FITS, CHANGES = 0.35, 0.5
 """Least fit of a tool that reads, and of one that changes something: a change is never made on a guess."""
 
-HOP_FITS = 0.1
-"""Least fit of a tool that is planned before another, to make what that one needs."""
+NESTED_FITS = 0.6
+"""Least fit of a tool for words inside an instruction: what is to be written may be meant literally."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class HousePlanner:
                 ),
             )
         tools = chosen.usable(context.tools) if chosen is not None and chosen.own_tools else context.tools
-        files = tuple(context.workspace.files(500))
+        files = tuple(context.workspace.files(limit=500))
         names = (*files, *dict.fromkeys(f.rpartition("/")[0] for f in files if "/" in f), *_folders(context))
         return self._assemble(request, self._clauses(request), tuple(tools), names)
 
@@ -159,15 +160,40 @@ class HousePlanner:
             if filled.missing and earlier and earlier[-1].tool == tool.id:
                 filled = inherit(filled, earlier[-1])
             options.append(filled)
-        options.sort(key=lambda f: -f.fit * (0.6 ** len(f.missing)))
+        options.sort(key=lambda f: -f.quality)
         for filled in options:
             if filled.fit < (FITS if filled.tool.annotations.read_only else CHANGES):
                 continue
             if not filled.missing:
-                return Bound(instruction, filled)
+                return self._nested(instruction, filled, tools, files)
             if (hopped := self._hop(instruction, filled, tools, files)) is not None:
                 return hopped
         return Bound(instruction, None, problem=_problem(options))
+
+    def _nested(self, instruction: str, filled: Filled, tools: tuple[Tool, ...], files: tuple[str, ...]) -> Bound:
+        """Plans the making of what is to be written, where its words ask for something: `save the stock level of D-118 to ...`."""
+        if filled.tool.annotations.read_only:
+            return Bound(instruction, filled)
+        readers = tuple(t for t in tools if t.annotations.read_only)
+        for name, value in filled.arguments.items():
+            schema = filled.tool.parameters[name]
+            if not isinstance(value, str) or len(value.split()) < 3 or schema.get("format") or schema.get("enum"):
+                continue
+            if any(m.value == value for m in quoted(instruction)):
+                continue
+            inner = self._bind(value, (), readers, files)
+            if inner.filled is not None and inner.filled.fit >= NESTED_FITS and not inner.before:
+                id = f"before-{name}"
+                made = Step(
+                    id=id,
+                    instruction=value,
+                    tool=inner.filled.tool.id,
+                    arguments=inner.filled.arguments,
+                    reported=False,
+                )
+                arguments = {**filled.arguments, name: Reference(**{"from": id})}
+                return Bound(instruction, replace(filled, arguments=arguments), (made,))
+        return Bound(instruction, filled)
 
     def _hop(self, instruction: str, filled: Filled, tools: tuple[Tool, ...], files: tuple[str, ...]) -> Bound | None:
         """Makes each missing argument by another tool that can be filled from the instruction."""
@@ -255,7 +281,7 @@ def _makes(tool: Tool, name: str) -> bool:
         return name not in tool.parameters
     said = set(words(f"{tool.name} {tool.description}").split())
     near = wanted - {"id", "number", "code", "no", "key"}
-    return name not in tool.parameters and (wanted <= said or bool(near) and near <= said)
+    return name not in tool.parameters and (wanted <= said or (bool(near) and near <= said))
 
 
 def _writes(step: Step, tools: Sequence[Tool]) -> list[str]:

@@ -1,7 +1,7 @@
 """From what the slots model reads to the arguments of a call. A pure function of schema, instruction and scores.
 
-Each parameter has typed candidates (numbers for numbers, paths for paths, options for enums, spans for text); the model ranks
-them. Pairs of parameter and candidate are taken greedily, the best first, each piece of the instruction used once.
+Each parameter has typed candidates (numbers for numbers, paths for paths, options for enums, spans for text); the
+model ranks them. Pairs of parameter and candidate are taken greedily, the best first, each piece of the instruction used once.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ from .plan import Each, Json, Reference
 IMPLAUSIBLE = math.log(0.002)
 """A candidate below this log-probability is no candidate."""
 
+DOUBT = {False: 2.5, True: 5.0}
+"""How much likelier `absent` may be than a required parameter's candidate, without and with the type's word for it."""
+
 RIVAL = 2.0
 """Log-probability by which a further item of a list may be below the best: `doctor Alder and doctor Cedar`."""
 
 _JOINED = re.compile(r"^\s*(?:,|and|or|&|,\s*(?:and|or))\s+(?:(?:the|for|of|in|at)\s+)?(?:\w+\s+)?$", re.I)
-_EDGES = " \t\n,;:.!?\"'“”‘’`"
+_EDGES = " \t\n,;:.!?\"'\u201c\u201d\u2018\u2019`"
 _EMPTY = frozenset(["the", "a", "an", "of", "in", "to", "for", "at", "on", "it", "its", "that", "this"])
 
 
@@ -46,6 +49,8 @@ class Candidate:
     score: float
     begin: int = 0
     end: int = 0
+    typed: bool = False
+    """Found by its type, not by the model alone."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def fill(
     used: list[tuple[int, int]] = []
     for score, name, candidate in pairs:
         optional = name not in tool.required
-        if name in scores or (absent[name] > score + (0.0 if optional else 2.5)):
+        if name in scores or absent[name] > score + (0.0 if optional else DOUBT[candidate.typed]):
             continue
         if candidate.end and any(b < candidate.end and candidate.begin < e for b, e in used):
             continue
@@ -129,7 +134,7 @@ def _unused(text: str, used: Sequence[tuple[int, int]], files: Sequence[str], ta
     """How many things that were said plainly go nowhere. A tool that takes the whole instruction leaves only paths."""
     said = paths(text, files)
     if not takes_all:
-        said += [*quoted(text), *numbers(text), *dates(text)]
+        said += [*quoted(text), *numbers(text), *dates(text), *times(text)]
     left: list[Mention] = []
     for mention in sorted(said, key=lambda m: m.begin - m.end):
         if not any(b < mention.end and mention.begin < e for b, e in [*used, *((m.begin, m.end) for m in left)]):
@@ -145,10 +150,8 @@ def _candidates(
         return _options(schema, options, pointer, text)
     if kind in ("integer", "number"):
         mentions = [m for m in numbers(text) if kind == "number" or m.value == int(m.value)]
-        return [
-            Candidate(int(m.value) if kind == "integer" else m.value, pointer.span(m.begin, m.end), m.begin, m.end)
-            for m in mentions
-        ]
+        whole = [replace(m, value=int(m.value)) if kind == "integer" else m for m in mentions]
+        return _ranked(whole, pointer)
     if kind == "file":
         return _ranked(paths(text, files), pointer) or _spans(pointer, text)
     if kind == "array":
@@ -164,7 +167,8 @@ def _candidates(
 
 def _ranked(mentions: Sequence[Mention], pointer: Pointer) -> list[Candidate]:
     return sorted(
-        (Candidate(m.value, pointer.span(m.begin, m.end), m.begin, m.end) for m in mentions), key=lambda c: -c.score
+        (Candidate(m.value, pointer.span(m.begin, m.end), m.begin, m.end, typed=True) for m in mentions),
+        key=lambda c: -c.score,
     )
 
 
@@ -235,6 +239,17 @@ def _neat(text: str, begin: int, end: int) -> tuple[int, int]:
         begin += 1
     while end > begin and text[end - 1] in _EDGES:
         end -= 1
+    return _balanced(text, begin, end)
+
+
+def _balanced(text: str, begin: int, end: int) -> tuple[int, int]:
+    """A span that closes a bracket it does not open, or the other way round, grown to the bracket's other half."""
+    for left, right in ("()", "[]", "{}"):
+        inside = text[begin:end]
+        if inside.count(right) > inside.count(left) and (at := text.rfind(left, 0, begin)) >= 0:
+            begin = at
+        elif inside.count(left) > inside.count(right) and (at := text.find(right, end)) >= 0:
+            end = at + 1
     return begin, end
 
 
@@ -268,7 +283,7 @@ def _references(name: str, schema: Mapping[str, Any], pointer: Pointer, earlier:
 
 
 def _list(first: Candidate, others: Sequence[Candidate], text: str, used: Sequence[tuple[int, int]]) -> list[Candidate]:
-    """Further items of a list that `first` begins or is in: nearly as likely, and joined to it by commas or `and` alone."""
+    """Further items of a list that `first` is in: nearly as likely, and joined to it by commas or `and` alone."""
     chosen: list[Candidate] = []
     around = [first]
     for other in others:

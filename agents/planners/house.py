@@ -1,8 +1,8 @@
 """The house planner: plans with the house models alone.
 
-A request is cut into clauses; each clause searches the catalog, reads it against the cards of the best tools and fills their
-arguments; what fits best becomes a step. A required argument that nothing fills is looked for in the call before (ellipsis)
-and then as the result of another tool, planned as a step before it.
+A request is cut into clauses; each clause searches the catalog, reads it against the cards of the best tools and fills
+their arguments; what fits best becomes a step. A required argument that nothing fills is looked for in the call before
+(ellipsis) and then as the result of another tool, planned as a step before it.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class HousePlanner:
         tools: tuple[Tool, ...],
         files: tuple[str, ...],
     ) -> Bound | None:
-        """A clause for which no tool fits, read together with the one before: it may have been cut where it should not."""
+        """A clause for which no tool fits, read with the one before: it may have been cut where it should not."""
         at = clauses.index(clause)
         text = request[clauses[at - 1].begin : clause.end].strip(" ,;.")
         bound = self._bind(text, earlier[:-1], tools, files)
@@ -171,7 +171,7 @@ class HousePlanner:
         return Bound(instruction, None, problem=_problem(options))
 
     def _nested(self, instruction: str, filled: Filled, tools: tuple[Tool, ...], files: tuple[str, ...]) -> Bound:
-        """Plans the making of what is to be written, where its words ask for something: `save the stock level of D-118 to ...`."""
+        """Plans the making of what is to be written, where its words ask for it: `save the rate of K-9 to ...`."""
         if filled.tool.annotations.read_only:
             return Bound(instruction, filled)
         readers = tuple(t for t in tools if t.annotations.read_only)
@@ -289,7 +289,7 @@ def _writes(step: Step, tools: Sequence[Tool]) -> list[str]:
     tool = next((t for t in tools if t.id == step.tool), None)
     if tool is None or tool.annotations.read_only:
         return []
-    return [v for v in _paths(step, tool)]
+    return _paths(step, tool)
 
 
 def _paths(step: Step, tool: Tool) -> list[str]:
@@ -302,7 +302,7 @@ def _paths(step: Step, tool: Tool) -> list[str]:
 
 
 def _after(step: Step, steps: Sequence[Step], written: Mapping[str, str], tools: Sequence[Tool]) -> tuple[str, ...]:
-    """Steps that must come first although no data flows: those that write what this one works on, or work on what it writes."""
+    """Steps that come first although no data flows: they write what this one works on, or work on what it writes."""
     tool = next((t for t in tools if t.id == step.tool), None)
     if tool is None:
         return ()

@@ -1,0 +1,167 @@
+"""The `Router` decides who takes a request: one specialist, the planner, or nobody.
+
+The house's own model knows the house's specialists. Any other specialist is learned at once, from its description and a few
+examples: a small head tells its requests from the house's, and what it does not claim is decided as if it were not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..core.errors import UsageError
+from ..models.adapters import Array
+from ..models.classifier import words_of
+from ..models.encoder import Encoder
+from ..models.heads import apply, folds_of, platt, sigmoid, softmax, train_head, unseen
+from ..models.house.router import LIMIT, Direction, RouterModel
+from .plan import Route
+
+if TYPE_CHECKING:
+    from ..tools import Tool
+    from .planning import PlanningContext
+
+ALIKE = 0.6
+"""Cosine from which an example of the house is so like one of a new specialist's that it says nothing against it."""
+NOBODY = "no specialist or tool here can do this: it would take a server that offers it, or a language model"
+
+
+class Known(NamedTuple):
+    """What the router learns a specialist from."""
+
+    name: str
+    description: str
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Tells the requests of own specialists from all others. Its head has a label for each of them, after one for the rest."""
+
+    names: tuple[str, ...]
+    weights: Any
+    scale: float
+    shift: float
+
+    @classmethod
+    def fit(cls, specialists: Sequence[Known], encoder: Encoder, others: Array) -> Gate:
+        """Learns from descriptions and examples against vectors of `others`; examples like the new ones are left out."""
+        texts, y = [], []
+        for k, one in enumerate(specialists, 1):
+            mine = [text for text in (one.description, *one.examples) if text.strip()]
+            texts += mine
+            y += [k] * len(mine)
+        told = encoder.embed([words_of(one.name, one.description) for one in specialists], limit=LIMIT)
+        own = encoder.embed(texts, limit=LIMIT)
+        others = others[(others @ own.T).max(1) < ALIKE]
+        rest = others.mean(0, keepdims=True)
+        told = np.concatenate([rest / np.linalg.norm(rest).clip(1e-9), told])
+        x = np.concatenate([own, others])
+        labels = np.array([*y, *[0] * len(others)], np.int64)
+        margins = np.zeros(len(x))
+        for z, rows in unseen(x, labels, told, folds_of(labels, 0)):
+            margins[rows] = z[:, 1:].max(1) - z[:, 0]
+        scale, shift = platt(margins, labels > 0)
+        return cls(tuple(one.name for one in specialists), train_head(x, labels, told), scale, shift)
+
+    def read(self, vector: Array) -> dict[str, float]:
+        """The probability of each of its specialists; what is missing to one is for the others."""
+        z = apply(self.weights, vector[None])[0]
+        taken = float(sigmoid(np.array((z[1:].max() - z[0]) * self.scale + self.shift)))
+        shares = softmax(z[None, 1:] * self.scale)[0]
+        return {name: taken * float(share) for name, share in zip(self.names, shares, strict=True)}
+
+
+@dataclass
+class Router:
+    """Decides by the house's model and, for specialists it has not met, by gates that it learns when it first sees them."""
+
+    model: RouterModel
+    known: tuple[Known, ...] = ()
+    _gates: dict[tuple[Known, ...], Gate] = field(default_factory=dict, repr=False)
+    _tools: dict[tuple[tuple[str, str], ...], Array] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def open(cls, weights: Path | None = None) -> Router:
+        """The router of the house. Raises `ModelError` in one line if its model is missing or damaged."""
+        return cls(RouterModel.open(weights=weights))
+
+    @classmethod
+    def fit(cls, specialists: Iterable[tuple[str, str, Sequence[str]]], model: RouterModel | None = None) -> Router:
+        """The house's router that also knows these specialists: (name, description, examples), five examples are enough.
+
+        Raises `UsageError` for two of one name, or one without a description and examples.
+        """
+        known = tuple(Known(name, description, tuple(examples)) for name, description, examples in specialists)
+        router = cls(model or RouterModel.open(), _new(known, ()))
+        router._gate(router.known)
+        return router
+
+    async def route(self, request: str, context: PlanningContext) -> Route:
+        """Who takes `request`, of the specialists and with the tools of `context`."""
+        specialists = [Known(one.name, one.description, one.examples) for one in context.specialists]
+        return await asyncio.to_thread(self.decide, request, specialists, context.tools)
+
+    def decide(self, request: str, specialists: Sequence[Known] | None = None, tools: Sequence[Tool] = ()) -> Route:
+        """Who takes `request`. Without `specialists` these are all of the house and those that `fit` was given.
+
+        Tools that are not the house's make more things possible. It says `cannot` only where it would be wrong for one
+        possible request in a hundred.
+        """
+        house = [role for role in self.model.roles if role != "plan"]
+        if specialists is None:
+            specialists = [*(Known(role, "") for role in house), *self.known]
+        new = _new(specialists, house)
+        vector = self.model.embed(request)
+        direction = self.model.read(vector, self._vectors(tools))
+        here = {one.name for one in specialists}
+        own = self._gate(new).read(vector) if new else {}
+        return _route(direction, own, [role for role in self.model.roles if role in here or role == "plan"], self.model)
+
+    def _gate(self, new: tuple[Known, ...]) -> Gate:
+        if new not in self._gates:
+            self._gates[new] = Gate.fit(new, self.model.encoder, np.concatenate(self.model.examples))
+        return self._gates[new]
+
+    def _vectors(self, tools: Sequence[Tool]) -> Array | None:
+        """Vectors of the tools that are not the house's."""
+        foreign = tuple((t.name, t.description) for t in tools if t.server not in self.model.toolsets)
+        if not foreign:
+            return None
+        if foreign not in self._tools:
+            self._tools[foreign] = self.model.encoder.embed([f"{words_of(n)}: {d}" for n, d in foreign], limit=LIMIT)
+        return self._tools[foreign]
+
+
+def _new(specialists: Sequence[Known], house: Sequence[str]) -> tuple[Known, ...]:
+    names = [one.name for one in specialists]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"two specialists are called {twice!r}", hint="give each its own name")
+    found = tuple(one for one in specialists if one.name not in house)
+    for one in found:
+        if not one.description.strip() and not any(text.strip() for text in one.examples):
+            raise UsageError(
+                f"the specialist {one.name!r} has neither description nor examples",
+                hint="say what it does, and add five requests it should get",
+            )
+    return found
+
+
+def _route(direction: Direction, own: dict[str, float], roles: Sequence[str], model: RouterModel) -> Route:
+    """Own specialists first; what they leave is the house's, as far as somebody can do it."""
+    left = max(0.0, 1 - sum(own.values()))
+    possible = direction.possible
+    total = sum(direction.roles[role] for role in roles) or 1.0
+    scores = {role: left * possible * direction.roles[role] / total for role in roles}
+    scores |= own | {"cannot": left * (1 - possible)}
+    if 1 - scores["cannot"] < model.threshold:
+        return Route(kind="cannot", confidence=scores["cannot"], scores=scores, reason=NOBODY)
+    best = max((name for name in scores if name != "cannot"), key=scores.__getitem__)
+    if best == "plan":
+        return Route(kind="plan", confidence=scores[best], scores=scores)
+    return Route(kind="specialist", specialist=best, confidence=scores[best], scores=scores)

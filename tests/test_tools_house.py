@@ -13,7 +13,8 @@ from bottega.tools import Tool
 from bottega.tools.house import HOUSE_TOOLSETS, house_toolset, house_toolsets
 
 EXPECTED = {
-    "files": "list_files read_file write_file append_to_file copy_file move_file make_folder delete_file count_lines file_info",
+    "files": "list_files read_file write_file append_to_file copy_file move_file make_folder delete_file"
+    " count_lines file_info",
     "search": "find_lines count_matching_lines find_files_mentioning",
     "tables": "table_columns table_rows ask_table",
     "sqlite": "list_tables table_schema query_database ask_database",
@@ -46,7 +47,7 @@ def test_every_toolset_has_its_tools() -> None:
 
 
 def test_an_unknown_toolset_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match="'kitchen'.*files, search"):
+    with pytest.raises(UsageError, match=r"'kitchen'.*files, search"):
         house_toolset("kitchen")
 
 
@@ -82,7 +83,18 @@ def test_no_two_descriptions_are_alike() -> None:
 
 
 def test_importing_all_toolsets_imports_nothing_heavy() -> None:
-    heavy = "duckdb pint babel dateparser httpx torch onnxruntime numpy snowballstemmer regex".split()
+    heavy = [
+        "duckdb",
+        "pint",
+        "babel",
+        "dateparser",
+        "httpx",
+        "torch",
+        "onnxruntime",
+        "numpy",
+        "snowballstemmer",
+        "regex",
+    ]
     code = (
         "import sys; from bottega.tools.house import house_toolsets; house_toolsets();"
         f"print([m for m in {heavy!r} if m in sys.modules])"

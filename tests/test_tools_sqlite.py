@@ -51,7 +51,7 @@ def test_a_query_gives_its_rows(shop: Path) -> None:
 
 def test_a_single_value_comes_first_and_clean(shop: Path) -> None:
     data = data_of(shop, "sqlite/query_database", database="shop.db", sql='SELECT sum("unit price") FROM "order lines"')
-    assert list(data)[0] == "value"
+    assert next(iter(data)) == "value"
     assert data["value"] == 0.3
 
 

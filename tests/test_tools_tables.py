@@ -14,7 +14,11 @@ from house_tools import data_of, refusal, use
 from bottega.models.house.table import Column, Order, Selected, Sketch, TableModel
 from bottega.tools.house import questions
 
-SALES = "order_id,date,region,revenue,paid\n1,2026-01-02,north,10.5,true\n2,2026-01-03,south,0.1,false\n3,2026-02-01,north,0.2,true\n"
+SALES = """order_id,date,region,revenue,paid
+1,2026-01-02,north,10.5,true
+2,2026-01-03,south,0.1,false
+3,2026-02-01,north,0.2,true
+"""
 Answering = Callable[..., list[Any]]
 
 

@@ -185,7 +185,7 @@ def test_a_write_that_fails_leaves_what_was_there(workspace: Workspace, monkeypa
     with pytest.raises(ToolError, match="No space left"):
         workspace.write_text("a.txt", "new")
     assert workspace.read_text("a.txt") == "old"
-    assert os.listdir(workspace.root) == ["a.txt"]
+    assert [p.name for p in workspace.root.iterdir()] == ["a.txt"]
 
 
 def test_a_path_through_a_file_is_an_error(workspace: Workspace) -> None:
@@ -200,7 +200,7 @@ def test_a_path_through_a_file_is_an_error(workspace: Workspace) -> None:
 def test_lone_surrogates_are_not_written(workspace: Workspace) -> None:
     with pytest.raises(ToolError, match="surrogates"):
         workspace.write_text("a.txt", "\ud800")
-    assert os.listdir(workspace.root) == []
+    assert list(workspace.root.iterdir()) == []
 
 
 def test_the_mode_of_a_file_is_kept_and_a_new_one_follows_the_umask(workspace: Workspace) -> None:
@@ -225,7 +225,7 @@ def test_what_programs_keep_is_not_written(workspace: Workspace, name: str) -> N
         workspace.write_text(name, "x")
     with pytest.raises(ToolError, match="kept by programs"):
         workspace.append_line(name, "x")
-    assert os.listdir(workspace.root) == []
+    assert list(workspace.root.iterdir()) == []
 
 
 @pytest.mark.parametrize(

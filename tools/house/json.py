@@ -91,7 +91,7 @@ def _find(document: Any, key: str, path: str) -> Place:
             raise ToolError(f"{key!r} could be several keys of {path}: {some}", hint="give the whole path")
     names = list(dict.fromkeys(_dotted(place) for place in places))
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.6) or difflib.get_close_matches(
-        " ".join(asked), names, n=1, cutoff=0.5
+        " ".join(asked), names, n=1, cutoff=0.6
     )
     hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names[:10])}" if names else None
     raise ToolError(f"{path} has no key {key!r}", hint=hint)

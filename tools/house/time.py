@@ -58,10 +58,10 @@ def convert_time(time: str, from_timezone: str, to_timezone: str) -> ToolResult:
     # By way of UTC, as a time that the clocks skip in the night of a change has no other meaning.
     here = there.astimezone(dt.UTC).astimezone(target)
     days = (here.date() - there.date()).days
-    day = {-1: "previous day", 0: "same day", 1: "next day"}[days]
+    day = {-2: "two days earlier", -1: "previous day", 0: "same day", 1: "next day", 2: "two days later"}[days]
     data = {"time": f"{here:%H:%M}", "day": day, "timezone": zone_name(target), "utc_offset": _offset(here)}
     return ToolResult(
-        f"{clock:%H:%M} in {from_timezone} is {here:%H:%M}{'' if days == 0 else f' on the {day}'} in {to_timezone}.",
+        f"{clock:%H:%M} in {from_timezone} is {here:%H:%M}{'' if days == 0 else f', {day},'} in {to_timezone}.",
         data=data,
     )
 

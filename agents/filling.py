@@ -66,10 +66,13 @@ class Filled:
     unused: int = 0
     """Paths, quotations, numbers and dates of the instruction that no argument takes up."""
 
+    unknown: int = 0
+    """Paths to read that are not in the workspace."""
+
     @property
     def quality(self) -> float:
-        """What tools are compared by: the fit, less for what is missing and for what is left over."""
-        return self.fit * 0.6 ** len(self.missing) * 0.7**self.unused
+        """What tools are compared by: the fit, less for what is missing, left over, or not there."""
+        return self.fit * 0.6 ** len(self.missing) * 0.7**self.unused * 0.4**self.unknown
 
 
 def fill(
@@ -117,7 +120,7 @@ def fill(
     ]
     confidence = reading.fit * math.exp(min(0.0, min(sure, default=0.0))) * (0.5 ** len(missing))
     unused = _unused(instruction, used, files, takes_all=bool(whole))
-    return Filled(tool, reading.fit, arguments, missing, confidence, unused)
+    return Filled(tool, reading.fit, arguments, missing, confidence, unused, _unknown(tool, arguments, files))
 
 
 def inherit(filled: Filled, before: Earlier) -> Filled:
@@ -128,6 +131,15 @@ def inherit(filled: Filled, before: Earlier) -> Filled:
     missing = tuple(n for n in filled.missing if n not in taken)
     arguments, confidence = {**filled.arguments, **taken}, min(1.0, filled.confidence * 2 ** len(taken))
     return replace(filled, arguments=arguments, missing=missing, confidence=confidence)
+
+
+def _unknown(tool: Tool, arguments: Mapping[str, Json], files: Sequence[str]) -> int:
+    """How many paths that the tool would read are not there. One that changes something may make them."""
+    if not tool.annotations.read_only or not files:
+        return 0
+    given = [v for n, v in arguments.items() if (tool.parameters.get(n) or {}).get("format") == "path"]
+    known = {f.strip("/").lower() for f in files}
+    return sum(isinstance(v, str) and v.strip("./").lower() not in known and v.strip("/.") != "" for v in given)
 
 
 def _unused(text: str, used: Sequence[tuple[int, int]], files: Sequence[str], takes_all: bool) -> int:

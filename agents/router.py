@@ -1,7 +1,7 @@
 """The `Router` decides who takes a request: one specialist, the planner, or nobody.
 
-The house's own model knows the house's specialists. Any other specialist is learned at once, from its description and a few
-examples: a small head tells its requests from the house's, and what it does not claim is decided as if it were not there.
+The house's own model knows the house's specialists. Any other specialist is learned at once, from its description and
+a few examples: a small head tells its requests from the rest, which is decided as if that specialist were not there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True)
 class Gate:
-    """Tells the requests of own specialists from all others. Its head has a label for each of them, after one for the rest."""
+    """Tells the requests of own specialists from all others. Its head has a label for the rest, then one for each."""
 
     names: tuple[str, ...]
     weights: Any
@@ -50,7 +50,7 @@ class Gate:
 
     @classmethod
     def fit(cls, specialists: Sequence[Known], encoder: Encoder, others: Array) -> Gate:
-        """Learns from descriptions and examples against vectors of `others`; examples like the new ones are left out."""
+        """Learns from descriptions and examples, against vectors of `others` without those that are like them."""
         texts, y = [], []
         for k, one in enumerate(specialists, 1):
             mine = [text for text in (one.description, *one.examples) if text.strip()]
@@ -79,7 +79,7 @@ class Gate:
 
 @dataclass
 class Router:
-    """Decides by the house's model and, for specialists it has not met, by gates that it learns when it first sees them."""
+    """Decides by the house's model and, for other specialists, by gates that it learns when it first sees them."""
 
     model: RouterModel
     known: tuple[Known, ...] = ()
@@ -93,7 +93,7 @@ class Router:
 
     @classmethod
     def fit(cls, specialists: Iterable[tuple[str, str, Sequence[str]]], model: RouterModel | None = None) -> Router:
-        """The house's router that also knows these specialists: (name, description, examples), five examples are enough.
+        """The house's router that also knows these: (name, description, examples); five examples are enough.
 
         Raises `UsageError` for two of one name, or one without a description and examples.
         """

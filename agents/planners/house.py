@@ -107,7 +107,7 @@ class HousePlanner:
         earlier: list[Earlier] = []
         written: dict[str, str] = {}
         for clause in clauses:
-            bound = self._bind(clause.text, earlier, tools, files)
+            bound = self._bind(clause.text, earlier, tools, (*files, *written))
             if bound.filled is None and earlier and clause.begin:
                 joined = self._rejoin(request, clause, clauses, earlier, tools, files)
                 if joined is not None:

@@ -188,11 +188,11 @@ class Bottega:
         if self._planner is None:
             from .agents.planners.house import HousePlanner
 
-            self._planner = HousePlanner()
+            self._planner = HousePlanner(_cache() / "vectors.npz")
             if self._router is None:
-                from .agents.router import HouseRouter
+                from .agents.router import Router as HouseRouter
 
-                self._router = HouseRouter()
+                self._router = HouseRouter.open()
         return self._planner, self._router
 
     async def _catalog(self) -> tuple[tuple[Tool, ...], frozenset[str]]:
@@ -265,6 +265,13 @@ def checked(request: str) -> str:
     if "\0" in request:
         raise UsageError("the request holds a NUL character", hint="it has to be plain text")
     return request
+
+
+def _cache() -> Path:
+    """Where vectors of tools are kept between runs."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("bottega")
 
 
 def _context(crew: Crew) -> PlanningContext:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ...models.house.slots import Card, Reading, SlotsModel, words
 from ...models.house.splitter import Clause, SplitterModel
@@ -43,7 +44,7 @@ class Bound:
 class HousePlanner:
     """Plans, binds single steps and finds tools. One for many runs; its index follows the catalog it is shown."""
 
-    def __init__(self, vectors: str | None = None) -> None:
+    def __init__(self, vectors: Path | None = None) -> None:
         self._vectors = vectors
         self._index: ToolIndex | None = None
         self._ids: tuple[str, ...] = ()

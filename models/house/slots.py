@@ -191,14 +191,18 @@ class SlotsModel:
     def open(cls, path: Path = PATH, weights: Path | None = None) -> SlotsModel:
         return cls(open_encoder(weights), Adapter.load(path))
 
-    def read(self, instruction: str, cards: Sequence[Card], earlier: Sequence[str] = (), batch: int = 8) -> list[Reading]:
+    def read(
+        self, instruction: str, cards: Sequence[Card], earlier: Sequence[str] = (), batch: int = 8
+    ) -> list[Reading]:
         """One reading a card, in their order."""
         layouts = [lay_out(self.encoder, card, instruction, earlier) for card in cards]
         order = sorted(range(len(layouts)), key=lambda i: len(layouts[i].ids))
         found: dict[int, Reading] = {}
         for at in range(0, len(order), batch):
             part = order[at : at + batch]
-            hidden, _ = self.encoder.hidden([layouts[i].ids for i in part], [layouts[i].types for i in part], self.adapter)
+            hidden, _ = self.encoder.hidden(
+                [layouts[i].ids for i in part], [layouts[i].types for i in part], self.adapter
+            )
             for row, i in zip(hidden, part, strict=True):
                 found[i] = self._reading(cards[i], layouts[i], row)
         return [found[i] for i in range(len(cards))]
@@ -219,7 +223,12 @@ class SlotsModel:
             both = (start + end) / 2
             o, r = 1 + len(layout.options[k]), 1 + len(layout.options[k]) + len(layout.earlier)
             pointers[card.parameters[k].name] = Pointer(
-                float(both[0]), tuple(map(float, both[1:o])), tuple(map(float, both[o:r])), start[r:], end[r:], layout.spans
+                float(both[0]),
+                tuple(map(float, both[1:o])),
+                tuple(map(float, both[o:r])),
+                start[r:],
+                end[r:],
+                layout.spans,
             )
         return Reading(card, float(fit), pointers)
 

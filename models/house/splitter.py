@@ -1,0 +1,80 @@
+"""Splitter: where does a request go over to the next thing to do? One pass of the backbone marks where clauses begin."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..adapters import Adapter
+from ..encoder import Encoder, open_encoder
+
+CLS, SEP = 101, 102
+MAX_TOKENS = 254
+PATH = Path(__file__).parent / "splitter.safetensors"
+
+_UNITS = re.compile(
+    r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|“[^”]*”|‘[^’]*’|\([^()]*\)|\[[^\[\]]*\]|`[^`]*`|[^\s,;:?!]*[./][^\s,;:?!]*\w"
+)
+"""Quoted strings, brackets, file names and numbers: no clause begins inside one."""
+_LINK = re.compile(
+    r"^(?:[\s,;:.!?]+|(?:and|then|also|plus|next|afterwards?|finally|lastly)\b[\s,]*(?!\w*['’])|after that\b[\s,]*|as well as\b\s*)+",
+    re.I,
+)
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A part of a request that asks for one thing: `text` is request[begin:end] without its link words."""
+
+    text: str
+    begin: int
+    end: int
+    confidence: float
+
+
+class SplitterModel:
+    """Cuts requests into clauses."""
+
+    def __init__(self, encoder: Encoder, adapter: Adapter) -> None:
+        self.encoder = encoder
+        self.adapter = adapter
+
+    @classmethod
+    def open(cls, path: Path = PATH, weights: Path | None = None) -> SplitterModel:
+        return cls(open_encoder(weights), Adapter.load(path))
+
+    def split(self, request: str) -> list[Clause]:
+        """The clauses of a request, at least one, in order. A clause's confidence is that of the cuts beside it."""
+        cuts = [(0, 1.0), *self._cuts(request), (len(request), 1.0)]
+        clauses = []
+        for (begin, before), (end, after) in zip(cuts, cuts[1:], strict=False):
+            text = clean(request[begin:end])
+            if text:
+                clauses.append(Clause(text, begin, end, min(before, after)))
+        return clauses or [Clause(request.strip(), 0, len(request), 1.0)]
+
+    def _cuts(self, request: str) -> list[tuple[int, float]]:
+        tokens = self.encoder.tokenize(request)
+        ids, spans = tokens.ids[:MAX_TOKENS], tokens.spans[:MAX_TOKENS]
+        hidden, _ = self.encoder.hidden([[CLS, *ids, SEP]], adapter=self.adapter)
+        heads = self.adapter.heads
+        logits = hidden[0, 1 : len(ids) + 1] @ heads["cut.weight"] + heads["cut.bias"][0]
+        inside = np.zeros(len(request) + 1, bool)
+        for unit in _UNITS.finditer(request):
+            inside[unit.start() + 1 : unit.end()] = True
+        limit = float(self.adapter.settings.get("threshold", 0.0))
+        found: list[tuple[int, float]] = []
+        for i in range(1, len(ids)):
+            begin = spans[i][0]
+            if logits[i] > limit and not inside[begin]:
+                found.append((begin, float(1 / (1 + np.exp(-(logits[i] - limit))))))
+        return [cut for n, cut in enumerate(found) if n + 1 == len(found) or clean(request[cut[0] : found[n + 1][0]])]
+
+
+def clean(text: str) -> str:
+    """A clause without its link words and commas, its last full stop gone."""
+    text = _LINK.sub("", text.strip())
+    return re.sub(r"[\s,;.]+$", "", text)

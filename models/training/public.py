@@ -1,0 +1,284 @@
+"""Reads public sets of requests and calls (Seal-Tools, UltraTool, SGD, MCP catalogs) into the examples of `corpus`.
+
+Each loader takes the data folder and gives cards and examples. Formats: one JSON object a line, gzipped; `tools.jsonl.gz` with
+id, name, description, input_schema; `queries.jsonl.gz` with query, split, calls. A missing file is a set that is left out.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..house.slots import Card, Parameter, words
+from .corpus import Example, Fill
+
+Loaded = tuple[dict[str, Card], list[Example]]
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a gzipped JSON Lines file; none if it is not there."""
+    if path.exists():
+        with gzip.open(path, "rt", encoding="utf-8") as f:
+            for line in f:
+                yield json.loads(line)
+
+
+def cards_of(folder: Path) -> dict[str, Card]:
+    return {
+        t["id"]: Card.of(t["name"], t.get("description") or "", t.get("input_schema") or {})
+        for t in read_lines(folder / "tools.jsonl.gz")
+    }
+
+
+def labelled_calls(folder: Path, split: str, longest: int = 420) -> Loaded:
+    """Requests with gold calls. Every call of a request is an example; a value that does not stand in the text is not learned."""
+    cards = cards_of(folder)
+    examples = []
+    for query in read_lines(folder / "queries.jsonl.gz"):
+        if query["split"] != split or len(query["query"]) > longest:
+            continue
+        for call in query.get("calls") or ():
+            if not isinstance(call.get("arguments"), dict):
+                continue
+            if card := cards.get(call["tool"]):
+                fills = find_fills(query["query"], card, call["arguments"])
+                examples.append(Example(call["tool"], query["query"], fills, source=folder.name))
+    return cards, examples
+
+
+def find_fills(text: str, card: Card, arguments: Mapping[str, Any]) -> dict[str, Fill]:
+    """The fills of a gold call, by looking its values up in the text."""
+    fills = {}
+    for p in card.parameters:
+        if p.name not in arguments:
+            if not p.required:
+                fills[p.name] = Fill("absent")
+            continue
+        value = arguments[p.name]
+        lowered = [o.lower() for o in p.options]
+        if p.options:
+            if str(value).lower() in lowered:
+                fills[p.name] = Fill("option", index=lowered.index(str(value).lower()))
+        elif found := find_value(text, value):
+            fills[p.name] = Fill("span", *found)
+    return fills
+
+
+def find_value(text: str, value: Any) -> tuple[int, int] | None:
+    """Where a value stands in a text, as a whole word; for a list, from its first to its last item."""
+    if isinstance(value, bool) or value is None or value == "":
+        return None
+    if isinstance(value, list):
+        places = [find_value(text, v) for v in value]
+        if not places or any(p is None for p in places):
+            return None
+        return min(p[0] for p in places if p), max(p[1] for p in places if p)
+    if isinstance(value, dict):
+        return None
+    if isinstance(value, float) and value == int(value):
+        value = int(value)
+    pattern = re.escape(str(value))
+    if isinstance(value, int) and abs(value) >= 1000:
+        pattern = f"(?:{pattern}|{re.escape(f'{value:,}')})"
+    found = re.search(rf"(?<![\w]){pattern}(?![\w])", text, re.I)
+    return (found.start(), found.end()) if found else None
+
+
+def sgd(folder: Path, most: int, seed: int = 0) -> Loaded:
+    """Schema-Guided Dialogue: single user turns with the slots they give, as calls of the service's intents (train services)."""
+    r = random.Random(seed)
+    cards: dict[str, Card] = {}
+    wordings: dict[str, list[str]] = {}
+    for service in read_lines(folder / "schema.jsonl.gz"):
+        if service["split"] != "train":
+            continue
+        slots = {s["name"]: s for s in service["slots"]}
+        for intent in service["intents"]:
+            id = f"sgd/{service['service_name']}/{intent['name']}/{service['wording']}"
+            parameters = []
+            for name in [*intent["required_slots"], *intent["optional_slots"]]:
+                if slot := slots.get(name):
+                    options = tuple(slot["possible_values"]) if slot["is_categorical"] else ()
+                    parameters.append(
+                        Parameter(
+                            name,
+                            "option" if options else "string",
+                            slot["description"],
+                            options[:12],
+                            name in intent["required_slots"],
+                        )
+                    )
+            cards[id] = Card(intent["name"], intent["description"], tuple(parameters[:10]))
+            if service["wording"] == 0:
+                wordings.setdefault(f"{service['service_name']}/{intent['name']}", []).append(id)
+    examples = []
+    for turn in read_lines(folder / "turns.jsonl.gz"):
+        ids = wordings.get(f"{turn['service']}/{turn['intent']}")
+        if (
+            turn["split"] != "train"
+            or not ids
+            or len(turn["values"]) < 2
+            and r.random() < 0.8
+            or not turn["values"]
+            or len(turn["text"]) > 200
+        ):
+            continue
+        card = cards[ids[0]]
+        spans = {name: (begin, end) for name, begin, end in turn["spans"]}
+        fills: dict[str, Fill] = {}
+        for p in card.parameters:
+            value = (turn["values"].get(p.name) or [None])[0]
+            if p.name in spans:
+                fills[p.name] = Fill("span", *spans[p.name])
+            elif value is None:
+                fills[p.name] = Fill("absent")
+            elif value in p.options:
+                fills[p.name] = Fill("option", index=p.options.index(value))
+        if any(f.kind != "absent" for f in fills.values()):
+            examples.append(Example(ids[0], turn["text"], fills, source="sgd"))
+    r.shuffle(examples)
+    return cards, examples[:most]
+
+
+def mcp_catalog(folder: Path, most: int, seed: int = 0) -> Loaded:
+    """Requests made by a small grammar from the names, descriptions and schemas of real MCP tools."""
+    r = random.Random(seed)
+    tools = [
+        t
+        for t in read_lines(folder / "tools.jsonl.gz")
+        if t.get("mcp") and t.get("description") and (t.get("input_schema") or {}).get("properties")
+    ]
+    r.shuffle(tools)
+    cards: dict[str, Card] = {}
+    examples = []
+    for tool in tools:
+        card = Card.of(tool["name"], tool["description"], tool["input_schema"])
+        if not 1 <= len(card.parameters) <= 8 or re.search(
+            r"clinic|patient|warehouse|weather|forecast", tool["description"], re.I
+        ):
+            continue
+        cards[tool["id"]] = card
+        examples.append(_grammar(tool["id"], card, r))
+        if len(examples) >= most:
+            break
+    return cards, examples
+
+
+_ASKS = ["{}", "Please {}", "Can you {}?", "I want to {}", "{} please", "I need you to {}", "Could you {} for me?"]
+_PHRASES = [
+    "with {n} {v}",
+    "{n}: {v}",
+    "for {v}",
+    "{n} of {v}",
+    "where {n} is {v}",
+    "using {v} as {n}",
+    "{v}",
+    "({n} = {v})",
+    "and {n} {v}",
+    "on {v}",
+]
+_STRINGS = [
+    "Berlin",
+    "Maria Lopez",
+    "ACME",
+    "invoice 2024",
+    "red shoes",
+    "The Thinker",
+    "alpha",
+    "north wing",
+    "X-204",
+    "quarterly plan",
+    "jazz",
+    "en-GB",
+    "Kyoto",
+    "Dune",
+    "project atlas",
+    "K. Mwangi",
+    "Rotterdam",
+]
+_BY_NAME = [
+    (r"date|day|since|until|start$|end$", ["2026-03-04", "12 May 2025", "tomorrow", "2027-01-31", "next Friday"]),
+    (r"time", ["09:30", "4 pm", "18:45"]),
+    (r"city|location|place|address", ["Lisbon", "Osaka", "Cape Town", "Oslo", "San Diego"]),
+    (r"country", ["Portugal", "Kenya", "Japan"]),
+    (r"mail", ["ana@example.org", "team@example.com"]),
+    (r"url|link|uri", ["https://example.org/a", "https://example.com/page?id=3"]),
+    (r"path|file|folder|dir", ["docs/plan.txt", "src/main.py", "data/raw.csv", "/tmp/out.json"]),
+    (r"(^|_| )id$|Id$|key|code|number", ["A-1182", "7f3c9", "PRJ-77", "40213", "user_88"]),
+    (
+        r"query|search|keyword|term|question|topic",
+        ["machine learning", "how to fix a bike", "solar panels", "tax rules for freelancers"],
+    ),
+    (r"user|name|author|owner|person", ["Olga Petrov", "Sam Okafor", "jdoe", "Li Wei"]),
+    (r"currency|symbol", ["USD", "EUR", "BTC"]),
+    (r"lang", ["French", "en", "German"]),
+    (
+        r"message|text|content|body|description|title|comment",
+        ["'See you at noon'", '"Hello team"', "'Fix the login page'", "'Weekly report'"],
+    ),
+]
+
+
+def _grammar(id: str, card: Card, r: random.Random) -> Example:
+    """One request: what the tool does, then a phrase for each parameter that is given."""
+    sentence = re.split(r"(?<=[a-z)])[.\n]", card.description.strip())[0]
+    sentence = re.sub(
+        r"^(This (tool|function) (will )?|Use this (tool )?to |A tool (to|that) |Tool (to|for) )", "", sentence
+    ).strip(" .")
+    said = sentence if r.random() < 0.6 and len(sentence) < 110 else words(card.name)
+    said = said[:1].lower() + said[1:] if r.random() < 0.7 else said
+    text = r.choice(_ASKS).format(said).rstrip("?.")
+    fills: dict[str, Fill] = {}
+    for p in card.parameters:
+        if not p.required and r.random() < 0.75:
+            fills[p.name] = Fill("absent")
+            continue
+        if p.options:
+            index = r.randrange(len(p.options))
+            value = words(p.options[index]) or p.options[index]
+            value = words(p.name) if p.type == "boolean" else value
+            if p.type == "boolean":
+                index = 0
+        else:
+            value = _value(p, r)
+        phrase = r.choice(_PHRASES[:8] if p.type in ("integer", "number") else _PHRASES).format(n=words(p.name), v="\0")
+        text += r.choice([" ", " ", ", "])
+        begin = len(text) + phrase.index("\0")
+        text += phrase.replace("\0", value)
+        fills[p.name] = Fill("option", index=index) if p.options else Fill("span", begin, begin + len(value))
+        if value[:1] in "'\"" and not p.options:
+            fills[p.name] = Fill("span", begin + 1, begin + len(value) - 1)
+    return Example(id, text, fills, source="mcp")
+
+
+def _value(p: Parameter, r: random.Random) -> str:
+    if p.type == "integer":
+        return str(r.choice([r.randint(1, 12), r.randint(10, 500), r.randint(1000, 99999)]))
+    if p.type == "number":
+        return r.choice([str(r.randint(1, 300)), f"{r.uniform(0, 99):.1f}", f"{r.uniform(0, 9):.2f}"])
+    if p.type == "array":
+        return r.choice(
+            [f"{a}, {b} and {c}" for a, b, c in [r.sample(_STRINGS, 3)]]
+            + [f"{a} and {b}" for a, b in [r.sample(_STRINGS, 2)]]
+        )
+    for pattern, values in _BY_NAME:
+        if re.search(pattern, p.name, re.I):
+            return r.choice(values)
+    return r.choice(_STRINGS)
+
+
+def labelled_tools(folder: Path, split: str, most: int, seed: int = 0) -> Loaded:
+    """Requests with one right tool and no arguments."""
+    cards = cards_of(folder)
+    found = [
+        Example(q["relevant_tools"][0], q["query"], {}, source=folder.name)
+        for q in read_lines(folder / "queries.jsonl.gz")
+        if q["split"] == split and len(q["relevant_tools"]) == 1 and q["relevant_tools"][0] in cards
+    ]
+    random.Random(seed).shuffle(found)
+    return cards, found[:most]

@@ -1,0 +1,59 @@
+"""Keeps vectors of texts on disk by content, so that a tool is encoded once, not at every start."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+_MOST = 200_000
+
+
+def cached(path: Path | None, texts: Sequence[str], version: str, encode: Callable[[list[str]], Vectors]) -> Vectors:
+    """Vectors of `texts` (len(texts), width): from the file at `path` where it has them, else encoded and added to it.
+
+    `version` names the encoder: another one, other vectors. A file that cannot be read or written only costs time.
+    """
+    keys = [hashlib.blake2b(f"{version}\0{t}".encode(), digest_size=16).digest() for t in texts]
+    known = _read(path) if path else {}
+    missing = [n for n, key in enumerate(keys) if key not in known]
+    if missing:
+        fresh = encode([texts[n] for n in missing])
+        known |= {keys[n]: v for n, v in zip(missing, fresh, strict=True)}
+        if path:
+            _write(path, known)
+    return np.stack([known[key] for key in keys]) if keys else np.zeros((0, 384), np.float32)
+
+
+def _read(path: Path) -> dict[bytes, Vectors]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            keys, vectors = stored["keys"], stored["vectors"]
+    except (OSError, ValueError, KeyError, EOFError):
+        return {}
+    if len(keys) != len(vectors):
+        return {}
+    return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
+
+
+def _write(path: Path, known: dict[bytes, Vectors]) -> None:
+    kept = list(known.items())[-_MOST:]
+    keys = np.frombuffer(b"".join(k for k, _ in kept), np.uint8).reshape(len(kept), 16)
+    part = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        with os.fdopen(handle, "wb") as f:
+            np.savez(f, keys=keys, vectors=np.stack([v for _, v in kept]))
+        os.replace(part, path)
+    except OSError:
+        if part:
+            with contextlib.suppress(OSError):
+                os.unlink(part)

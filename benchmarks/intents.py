@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from bottega.models.adapters import Array
 from bottega.models.classifier import Classifier, words_of
 from bottega.models.encoder import open_encoder

@@ -1,4 +1,4 @@
-"""The `Card` of a task model: what it learned from, how well it does and beside what, the command that makes it again."""
+"""The `Card` of a task model: what it learned from, how well it does and beside what, and how to make it again."""
 
 from __future__ import annotations
 

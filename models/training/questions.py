@@ -20,7 +20,7 @@ import yaml
 from ..house.reader import trim
 from .public import read_lines
 
-FOLDER = Path(__file__).parent / "corpus" / "reading"
+CORPUS = Path(__file__).parent / "corpus"
 
 
 Piece = tuple[str, tuple[int, int] | None]
@@ -53,7 +53,7 @@ class Document:
     held_out: bool
 
 
-def read_documents(folder: Path = FOLDER / "documents") -> list[Document]:
+def read_documents(folder: Path = CORPUS / "reading") -> list[Document]:
     """The hand-written documents. Raises `ValueError` naming the one whose answer does not stand in its text."""
     found = []
     for path in sorted(folder.glob("*.yaml")):
@@ -96,7 +96,7 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 @functools.cache
 def _frames() -> Mapping[str, Any]:
-    return dict(yaml.safe_load((FOLDER / "frames.yaml").read_text("utf-8")))
+    return dict(yaml.safe_load((CORPUS / "questions" / "frames.yaml").read_text("utf-8")))
 
 
 def framed(question: str, kind: str, r: random.Random) -> str:
@@ -221,7 +221,7 @@ class Grammar:
 
     SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
-    def __init__(self, path: Path = FOLDER / "facts.yaml") -> None:
+    def __init__(self, path: Path = CORPUS / "questions" / "facts.yaml") -> None:
         raw = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)
         self.pools: Mapping[str, list[str]] = raw["pools"]
         self.kinds = {
@@ -401,8 +401,8 @@ def clozes(data: Path, r: random.Random, count: int) -> list[Question]:
 STOP = frozenset(
     re.findall(
         r"\w+",
-        """the a an of in on at to for by with from and or but as is are was were be been being has have had this that these
-        those it its their our we they he she which who whom whose when where while than then also not no can could may
+        """the a an of in on at to for by with from and or but as is are was were be been being has have had this that
+        these those it its their our we they he she which who whom whose when where while than then also not no can could may
         might will would should do does did such into over between during after before about through per via both each
         other more most some all only however""",
     )

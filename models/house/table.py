@@ -522,5 +522,7 @@ def _log_sigmoid_of(x: float) -> float:
 
 
 def _log_softmax(x: Array) -> Array:
+    if not x.size:
+        return x
     shifted = x - x.max(-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)), np.float32)

@@ -129,6 +129,8 @@ def fill(schema: Schema, rng: random.Random, others: Sequence[Schema] = ()) -> F
         name = _styled(rng.choice(f.aliases) if rng.random() < 0.6 else f.aliases[0], style)
         if name.lower() in taken:
             name = _styled(f.label, style)
+        if name.lower() in taken:
+            name = _styled(f"{f.label} 2", style)
         taken.add(name.lower())
         values = values_of(f, size, rng)
         columns.append(_column(name, f, values))
@@ -142,7 +144,7 @@ def fill(schema: Schema, rng: random.Random, others: Sequence[Schema] = ()) -> F
             )
         )
         said = set(re.findall(r"\w+", " ".join((*extra.words, *extra.aliases)).replace("_", " ").lower()))
-        if not words & said and extra.kind != "key":
+        if not words & said and extra.kind != "key" and _styled(extra.label, style).lower() not in taken:
             at = rng.randint(0, len(columns))
             values = values_of(extra, size, rng)
             columns.insert(at, _column(_styled(extra.label, style), extra, values))

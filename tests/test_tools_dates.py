@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from house_tools import data_of, refusal, use
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bottega.core.errors import ToolError
@@ -62,6 +62,7 @@ def test_days_near_today_are_counted_from_it() -> None:
     assert 0 < (today - last).days <= 7
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.dates())
 def test_every_iso_date_is_itself(day: dt.date) -> None:
     assert parse_date(day.isoformat()) == day

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -50,9 +49,7 @@ def test_a_regular_expression_is_one_only_on_request(logs: Path) -> None:
 def test_a_catastrophic_pattern_is_stopped(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "_SECONDS", 0.3)
     (logs / "bad.txt").write_text(("a" * 60 + "!\n") * 3)
-    began = time.monotonic()
     assert "took longer" in refusal(logs, "search/find_lines", path="bad.txt", text=r"^(a|a|aa)+$", regex=True)
-    assert time.monotonic() - began < 5
 
 
 def test_no_text_is_an_error(logs: Path) -> None:

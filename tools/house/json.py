@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from ...core.errors import ToolError
@@ -76,7 +77,7 @@ def _find(document: Any, key: str, path: str) -> Place:
         return exact
     asked = _words(key)
     places = list(_places(document))
-    named = [(place, _words(place[-1]), _words(_dotted(place))) for place in places if isinstance(place[-1], str)]
+    named = [(place, _words(place[-1]), _all_words(place)) for place in places if isinstance(place[-1], str)]
     for found in (
         [place for place, _, whole in named if whole == asked],
         [place for place, own, _ in named if own == asked],
@@ -84,16 +85,15 @@ def _find(document: Any, key: str, path: str) -> Place:
         [place for place, own, whole in named if set(asked) <= set(whole) and set(own) & set(asked)],
         [place for place, own, _ in named if own and set(own) <= set(asked)],
     ):
-        if len({repr(_at(document, place)) for place in found}) == 1:
+        if len(found) == 1 or (found and len({repr(_at(document, place)) for place in found[:1000]}) == 1):
             return found[0]
         if found:
             some = ", ".join(_dotted(place) for place in found[:6]) + (" …" if len(found) > 6 else "")
             raise ToolError(f"{key!r} could be several keys of {path}: {some}", hint="give the whole path")
-    names = list(dict.fromkeys(_dotted(place) for place in places))
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.6) or difflib.get_close_matches(
-        " ".join(asked), names, n=1, cutoff=0.6
-    )
-    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names[:10])}" if names else None
+    names = {str(place[-1]): _dotted(place) for place, *_ in reversed(named)}
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+    some = ", ".join(list(dict.fromkeys(str(place[0]) for place in places))[:10])
+    hint = f"did you mean {names[near[0]]}?" if near else f"it has {some}" if some else None
     raise ToolError(f"{path} has no key {key!r}", hint=hint)
 
 
@@ -134,14 +134,19 @@ def _places(value: Any, place: Place = ()) -> Iterator[Place]:
         yield from _places(below, (*place, key))
 
 
-def _words(name: str) -> list[str]:
+def _all_words(place: Place) -> tuple[str, ...]:
+    return tuple(word for part in place for word in _words(str(part)))
+
+
+@lru_cache(maxsize=10_000)
+def _words(name: str) -> tuple[str, ...]:
     """`taxRate`, `tax_rate` and `the tax rate` as the same words."""
     from .prose import STOP_WORDS
 
     spaced = re.sub(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
     found = [w.lower() for w in re.findall(r"[^\W_]+", spaced)]
     said = [w for w in found if w not in STOP_WORDS]
-    return [w if len(w) < 4 or w.endswith("ss") else w.removesuffix("s") for w in said or found]
+    return tuple(w if len(w) < 4 or w.endswith("ss") else w.removesuffix("s") for w in said or found)
 
 
 def _dotted(place: Place) -> str:

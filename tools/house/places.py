@@ -273,8 +273,9 @@ def _region_name(place: _Place) -> str:
 
 
 def _suggestion(name: str) -> str:
-    known = [*_cities(), *_countries(), *_zone_names()]
-    near = difflib.get_close_matches(_key(name), known, n=1, cutoff=0.75)
-    return (
-        f"did you mean {near[0].title()}?" if near else "name a larger city, a country, or a zone such as Europe/Paris"
-    )
+    cities = _cities()
+    near = difflib.get_close_matches(_key(name), [*cities, *_countries()], n=10, cutoff=0.75)
+    if not near:
+        return "name a larger city, a country, or a zone such as Europe/Paris"
+    best = max(near, key=lambda key: max((place.renown for place in cities.get(key, [])), default=0))
+    return f"did you mean {cities[best][0].name if best in cities else best.title()}?"

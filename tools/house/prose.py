@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 _PASSAGE_WORDS = 100
@@ -111,11 +111,9 @@ def words(text: str) -> list[str]:
 
 def stems(text: str, *, stop: bool = True) -> list[str]:
     """The words of a text, each cut to its stem; those that say nothing are left out, unless `stop` is false."""
-    stemmer = _stemmer()
     lower = [w.replace("’", "'") for w in re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower())]
     kept = [w.removesuffix("'s") for w in lower if not (stop and w in STOP_WORDS)]
-    found: list[str] = stemmer.stemWords(kept)
-    return found
+    return [_stem(word) for word in kept]
 
 
 def most_alike(question: str, texts: Sequence[str], limit: int) -> list[int]:
@@ -133,6 +131,11 @@ def most_alike(question: str, texts: Sequence[str], limit: int) -> list[int]:
     scores = [score(bag) for bag in bags]
     ranked = sorted(range(len(texts)), key=lambda i: -scores[i])
     return [i for i in ranked[:limit] if scores[i] > 0]
+
+
+@lru_cache(maxsize=50_000)
+def _stem(word: str) -> str:
+    return str(_stemmer().stemWord(word))
 
 
 @cache

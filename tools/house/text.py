@@ -13,7 +13,7 @@ from ...core.errors import ToolError
 from ..tool import ToolResult, tool
 from ..workspace import Workspace
 from .parameters import PathName
-from .prose import STOP_WORDS, sentences, stems, words
+from .prose import STOP_WORDS, Sentence, sentences, stems, words
 from .values import counted
 
 _MONTH = (
@@ -131,30 +131,36 @@ def _given(workspace: Workspace, path: str | None, text: str | None) -> str:
 def _most_central(document: str, number: int) -> list[str]:
     """The sentences that hold most of what the document is about, each saying something that those before it do not."""
     every = sentences(document)
-    bags = [Counter(stems(sentence.text)) for sentence in every]
-    total = sum(bags, Counter[str]())
+    bags = [frozenset(stems(sentence.text)) for sentence in every]
+    times = Counter(stem for sentence in every for stem in stems(sentence.text))
     # A word counts by how often the document says it; those of the headings are its topic by intent.
-    topics = Counter({stem: math.log2(1 + times) for stem, times in total.items()})
-    for stem in {stem for sentence in every for stem in stems(sentence.heading)} & set(topics):
-        topics[stem] *= 1.5
-
-    def score(i: int, said: set[str]) -> float:
-        text = every[i].text
-        fresh = sum(topics[stem] * (0.3 if stem in said else 1.0) for stem in bags[i])
-        place = 1.8 if i == 0 else 1.2 if every[i].leads else 1.0
-        length = len(text.split())
-        kind = 0.3 if text.endswith(("?", ":")) or length < 5 else 0.7 if length > 45 else 1.0
-        if re.match(r"(?:it|they|this|these|that|those|he|she)\b", text, re.I):
-            kind *= 0.8  # it leans on the sentence before it
-        return float(fresh / max(6, len(bags[i])) ** 0.75 * place * kind)
-
-    chosen: list[int] = []
-    said: set[str] = set()
-    while len(chosen) < min(number, len(every)):
-        best = max((i for i in range(len(every)) if i not in chosen), key=lambda i: score(i, said))
+    headings = {stem for heading in {sentence.heading for sentence in every} for stem in stems(heading)}
+    topics = {stem: math.log2(1 + n) * (1.5 if stem in headings else 1.0) for stem, n in times.items()}
+    weights = [_weight(sentence, len(bag)) for sentence, bag in zip(every, bags, strict=True)]
+    if every:
+        weights[0] *= 1.5
+    left, said, chosen = set(range(len(every))), set[str](), list[int]()
+    while left and len(chosen) < number:
+        # What was said already counts little.
+        fresh = {i: sum(topics[stem] * (0.3 if stem in said else 1.0) for stem in bags[i]) for i in left}
+        best = max(sorted(left), key=lambda i: fresh[i] * weights[i])
+        left.remove(best)
         chosen.append(best)
-        said |= set(bags[best])
+        said |= bags[best]
     return [every[i].text for i in sorted(chosen)]
+
+
+def _weight(sentence: Sentence, stems: int) -> float:
+    """How well a sentence does in a summary, whatever it says: not too short or long, no question, alone."""
+    length = len(sentence.text.split())
+    weight: float = (1.2 if sentence.leads else 1.0) / max(6, stems) ** 0.75
+    if sentence.text.endswith(("?", ":")) or length < 5:
+        weight *= 0.3
+    elif length > 45:
+        weight *= 0.7
+    if re.match(r"(?:it|they|this|these|that|those|he|she)\b", sentence.text, re.I):
+        weight *= 0.8  # it leans on the sentence before it
+    return weight
 
 
 def _keywords(document: str, count: int) -> list[str]:

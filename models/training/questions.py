@@ -402,9 +402,9 @@ STOP = frozenset(
     re.findall(
         r"\w+",
         """the a an of in on at to for by with from and or but as is are was were be been being has have had this that
-        these those it its their our we they he she which who whom whose when where while than then also not no can could may
-        might will would should do does did such into over between during after before about through per via both each
-        other more most some all only however""",
+        these those it its their our we they he she which who whom whose when where while than then also not no can
+        could may might will would should do does did such into over between during after before about through per via
+        both each other more most some all only however""",
     )
 )
 PHRASE = re.compile(

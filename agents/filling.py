@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..models.house.slots import Pointer, Reading, kind_of
+from ..models.house.slots import Pointer, Reading, kind_of, words
 from ..tools import Tool
 from .mentions import Mention, dates, numbers, paths, quoted, times
 from .plan import Each, Json, Reference
@@ -23,9 +23,16 @@ IMPLAUSIBLE = math.log(0.002)
 DOUBT = {False: 2.5, True: 5.0}
 """How much likelier `absent` may be than a required parameter's candidate, without and with the type's word for it."""
 
+CUE = 1.5
+"""Log-probability that a `from` or `to` is worth."""
+
 RIVAL = 2.0
 """Log-probability by which a further item of a list may be below the best: `doctor Alder and doctor Cedar`."""
 
+_FROM = re.compile(r"\b(?:from|out of|since)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
+_TO = re.compile(r"\b(?:to|into|onto|until|till)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
+_FROM_NAME = re.compile(r"\b(?:from|source|start|origin|begin|old)\b")
+_TO_NAME = re.compile(r"\b(?:to|target|end|destination|new|until)\b")
 _JOINED = re.compile(r"^\s*(?:,|and|or|&|,\s*(?:and|or))\s+(?:(?:the|for|of|in|at)\s+)?(?:\w+\s+)?$", re.I)
 _EDGES = " \t\n,;:.!?\"'\u201c\u201d\u2018\u2019`"
 _EMPTY = frozenset(["the", "a", "an", "of", "in", "to", "for", "at", "on", "it", "its", "that", "this"])
@@ -79,48 +86,64 @@ def fill(
     tool: Tool, reading: Reading, instruction: str, earlier: Sequence[Earlier] = (), files: Sequence[str] = ()
 ) -> Filled:
     """Fills the tool's arguments from one reading of the instruction. `files` are names in the workspace."""
-    shown = earlier[-2:]
     pairs: list[tuple[float, str, Candidate]] = []
-    absent: dict[str, float] = {}
-    spans: dict[str, list[Candidate]] = {}
     for name, pointer in reading.pointers.items():
         schema = tool.parameters.get(name) or {}
         found = _candidates(name, schema, pointer, instruction, files)
-        spans[name] = found
-        found = [*found, *_references(name, schema, pointer, shown)]
-        absent[name] = pointer.absent
+        found = [replace(c, score=c.score + _cue(name, instruction, c)) for c in found]
+        found += _references(name, schema, pointer, earlier[-2:])
         pairs += [(c.score, name, c) for c in found if c.score > IMPLAUSIBLE]
-    pairs.sort(key=lambda pair: -pair[0])
-    arguments: dict[str, Json] = {}
-    scores: dict[str, float] = {}
+    absent = {name: pointer.absent for name, pointer in reading.pointers.items()}
+    chosen, used = _assign(tool, sorted(pairs, key=lambda pair: -pair[0]), absent, instruction)
+    arguments = {
+        name: value
+        for name, (value, _) in chosen.items()
+        if name in tool.required or not _is_default(value, tool.parameters.get(name) or {})
+    }
+    whole = {n for n, p in tool.parameters.items() if p.get("x-source") == "instruction"}
+    missing = tuple(n for n in tool.required if n not in arguments and n not in whole)
+    sure = [chosen[n][1] for n in arguments]
+    sure += [absent[n] for n in absent if n not in arguments and n not in tool.required]
+    confidence = reading.fit * math.exp(min(0.0, min(sure, default=0.0))) * 0.5 ** len(missing)
+    unused = _unused(instruction, used, files, takes_all=bool(whole))
+    return Filled(tool, reading.fit, arguments, missing, confidence, unused, _unknown(tool, arguments, files))
+
+
+def _assign(
+    tool: Tool, pairs: Sequence[tuple[float, str, Candidate]], absent: Mapping[str, float], text: str
+) -> tuple[dict[str, tuple[Json, float]], list[tuple[int, int]]]:
+    """Value and score of each parameter, and the characters that were used; `pairs` come best first."""
+    chosen: dict[str, tuple[Json, float]] = {}
     used: list[tuple[int, int]] = []
     for score, name, candidate in pairs:
-        optional = name not in tool.required
-        if name in scores or absent[name] > score + (0.0 if optional else DOUBT[candidate.typed]):
+        schema = tool.parameters.get(name) or {}
+        if name in chosen or absent[name] > score + (DOUBT[candidate.typed] if name in tool.required else 0.0):
             continue
         if candidate.end and any(b < candidate.end and candidate.begin < e for b, e in used):
             continue
-        scores[name] = score
-        arguments[name] = candidate.value
+        if schema.get("format") == "path" and any(value == candidate.value for value, _ in chosen.values()):
+            continue  # nothing is copied onto itself
+        value = candidate.value
         if candidate.end:
             used.append((candidate.begin, candidate.end))
-            rest = (
-                _list(candidate, spans[name], instruction, used) if kind_of(tool.parameters[name])[0] != "array" else []
-            )
-            if rest:
-                arguments[name] = Each(each=(candidate.value, *(c.value for c in rest)))
+            if kind_of(schema)[0] != "array":
+                rest = _list(candidate, [c for _, n, c in pairs if n == name], text, used)
                 used += [(c.begin, c.end) for c in rest]
-    for name in [n for n, v in arguments.items() if _is_default(v, tool.parameters.get(n) or {})]:
-        if name not in tool.required:
-            del arguments[name]
-    whole = {n for n, p in tool.parameters.items() if p.get("x-source") == "instruction"}
-    missing = tuple(n for n in tool.required if n not in arguments and n not in whole)
-    sure = [scores[n] for n in arguments if n in scores] + [
-        absent[n] for n in absent if n not in arguments and n not in tool.required
-    ]
-    confidence = reading.fit * math.exp(min(0.0, min(sure, default=0.0))) * (0.5 ** len(missing))
-    unused = _unused(instruction, used, files, takes_all=bool(whole))
-    return Filled(tool, reading.fit, arguments, missing, confidence, unused, _unknown(tool, arguments, files))
+                value = Each(each=(value, *(c.value for c in rest))) if rest else value
+        chosen[name] = (value, score)
+    return chosen, used
+
+
+def _cue(name: str, text: str, candidate: Candidate) -> float:
+    """Log-probability for `from` or `to` before a value where the parameter's name says which of the two it is."""
+    if not candidate.end:
+        return 0.0
+    before = text[: candidate.begin]
+    leaves, arrives = bool(_FROM.search(before)), bool(_TO.search(before))
+    said = words(name)
+    if leaves == arrives or bool(_FROM_NAME.search(said)) == bool(_TO_NAME.search(said)):
+        return 0.0
+    return CUE if bool(_FROM_NAME.search(said)) == leaves else -CUE
 
 
 def inherit(filled: Filled, before: Earlier) -> Filled:

@@ -24,6 +24,9 @@ from ..planning import PlanningContext
 CANDIDATES = 8
 """Tools that are read for a clause."""
 
+SEARCH = 0.25
+"""How much of a tool's standing is its place in the search; the rest is what reading it says."""
+
 FITS, CHANGES = 0.35, 0.5
 """Least fit of a tool that reads, and of one that changes something: a change is never made on a guess."""
 
@@ -151,7 +154,9 @@ class HousePlanner:
         """Chooses a tool for an instruction and fills it; the choice is made jointly."""
         previous = [e.instruction for e in earlier]
         query = f"{previous[-1]} {instruction}" if previous and len(instruction.split()) <= 4 else instruction
-        candidates = list(self._find(query, tools, CANDIDATES))
+        found = self._search(query, tools, CANDIDATES)
+        candidates = [tool for tool, _ in found]
+        nearness = {tool.id: score for tool, score in found}
         by_id = {t.id: t for t in tools}
         if earlier and earlier[-1].tool in by_id and by_id[earlier[-1].tool] not in candidates:
             candidates.append(by_id[earlier[-1].tool])
@@ -161,7 +166,7 @@ class HousePlanner:
             if filled.missing and earlier and earlier[-1].tool == tool.id:
                 filled = inherit(filled, earlier[-1])
             options.append(filled)
-        options.sort(key=lambda f: -f.quality)
+        options.sort(key=lambda f: -f.quality * (1 - SEARCH + SEARCH * nearness.get(f.tool.id, 0.5)))
         for filled in options:
             if filled.fit < (FITS if filled.tool.annotations.read_only else CHANGES):
                 continue
@@ -247,13 +252,16 @@ class HousePlanner:
         return self._slots.read(instruction, cards, earlier) if cards else []
 
     def _find(self, query: str, tools: tuple[Tool, ...], limit: int) -> list[Tool]:
+        return [tool for tool, _ in self._search(query, tools, limit)]
+
+    def _search(self, query: str, tools: tuple[Tool, ...], limit: int) -> list[tuple[Tool, float]]:
         ids = tuple(t.id for t in tools)
         if self._index is None or ids != self._ids:
             specs = [ToolSpec(t.id, t.server, t.name, t.description, t.input_schema) for t in tools]
             self._index = ToolIndex.build(specs, self._vectors)
             self._ids = ids
         by_id = {t.id: t for t in tools}
-        return [by_id[hit.id] for hit in self._index.search(query, limit)]
+        return [(by_id[hit.id], hit.score) for hit in self._index.search(query, limit)]
 
 
 def _step(id: str, bound: Bound, renamed: Mapping[str, str]) -> Step:

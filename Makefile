@@ -41,8 +41,8 @@ bench: $(VENV)/.dev  ## the figures of the documentation: start-up
 docs: $(VENV)/.ready  ## write docs/commands.md anew from the commands' own help
 	$(BIN)/python docs/write_commands.py
 
-house-models: $(VENV)/.train  ## train the house models again (installs torch; hours on two cores)
-	$(BIN)/python -m bottega.models.training
+house-models: $(VENV)/.train  ## train the house models again, with public sets in DATA=DIR (installs torch; takes hours)
+	$(BIN)/python -m bottega.models.training $(if $(DATA),--data $(DATA))
 
 clean:  ## remove what was built, .venv too
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

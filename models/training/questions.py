@@ -72,7 +72,7 @@ def read_documents(folder: Path = CORPUS / "reading") -> list[Document]:
 
 def _unwrapped(text: str) -> str:
     """The text with a line for each paragraph, list item or heading."""
-    return re.sub(r"(?m)^(?!#)(.*\S)\n[ ]*(?!\s|- |#|\d+\. |$)", r"\1 ", text.strip())
+    return re.sub(r"(?m)^(?!#)(.*\S)\n[ ]*(?!\s|- |#|\d+\. |\d+:\d\d |$)", r"\1 ", text.strip())
 
 
 def _place(text: str, answer: str, name: str) -> tuple[int, int]:

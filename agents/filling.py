@@ -1,7 +1,8 @@
-"""From what the slots model reads to the arguments of a call. A pure function of schema, instruction and scores.
+"""From what the slots model reads to the arguments of a call: a pure function of schema, instruction and scores.
 
 Each parameter has typed candidates (numbers for numbers, paths for paths, options for enums, spans for text); the
-model ranks them. Pairs of parameter and candidate are taken greedily, the best first, each piece of the instruction used once.
+model ranks them. Pairs of parameter and candidate are taken greedily, the best first, each piece of the instruction
+used once.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from .plan import Each, Json, Reference
 IMPLAUSIBLE = math.log(0.002)
 """A candidate below this log-probability is no candidate."""
 
-DOUBT = {False: 2.5, True: 5.0}
-"""How much likelier `absent` may be than a required parameter's candidate, without and with the type's word for it."""
-
 CUE = 1.5
 """Log-probability that a `from` or `to` is worth."""
+
+SAID = 0.97
+"""Probability of an option whose very words stand in the instruction."""
 
 RIVAL = 2.0
 """Log-probability by which a further item of a list may be below the best: `doctor Alder and doctor Cedar`."""
@@ -76,10 +77,14 @@ class Filled:
     unknown: int = 0
     """Paths to read that are not in the workspace."""
 
+    surest: float = 1.0
+    """Probability of the least sure required argument."""
+
     @property
     def quality(self) -> float:
         """What tools are compared by: the fit, less for what is missing, left over, or not there."""
-        return self.fit * 0.6 ** len(self.missing) * 0.7**self.unused * 0.4**self.unknown
+        sure = 0.5 + 0.5 * self.surest
+        return self.fit * sure * 0.6 ** len(self.missing) * 0.7**self.unused * 0.4**self.unknown
 
 
 def fill(
@@ -106,7 +111,9 @@ def fill(
     sure += [absent[n] for n in absent if n not in arguments and n not in tool.required]
     confidence = reading.fit * math.exp(min(0.0, min(sure, default=0.0))) * 0.5 ** len(missing)
     unused = _unused(instruction, used, files, takes_all=bool(whole))
-    return Filled(tool, reading.fit, arguments, missing, confidence, unused, _unknown(tool, arguments, files))
+    surest = math.exp(min(0.0, *(chosen[n][1] for n in tool.required if n in chosen), 0.0))
+    unknown = _unknown(tool, arguments, files)
+    return Filled(tool, reading.fit, arguments, missing, confidence, unused, unknown, surest)
 
 
 def _assign(
@@ -117,7 +124,7 @@ def _assign(
     used: list[tuple[int, int]] = []
     for score, name, candidate in pairs:
         schema = tool.parameters.get(name) or {}
-        if name in chosen or absent[name] > score + (DOUBT[candidate.typed] if name in tool.required else 0.0):
+        if name in chosen or absent[name] > score + (_doubt(candidate) if name in tool.required else 0.0):
             continue
         if candidate.end and any(b < candidate.end and candidate.begin < e for b, e in used):
             continue
@@ -132,6 +139,13 @@ def _assign(
                 value = Each(each=(value, *(c.value for c in rest))) if rest else value
         chosen[name] = (value, score)
     return chosen, used
+
+
+def _doubt(candidate: Candidate) -> float:
+    """How much likelier `absent` may be than this value of a required parameter."""
+    if candidate.typed:
+        return 5.0
+    return 2.5 if candidate.end else 0.5
 
 
 def _cue(name: str, text: str, candidate: Candidate) -> float:
@@ -182,7 +196,7 @@ def _candidates(
 ) -> list[Candidate]:
     kind, options = kind_of(schema)
     if options:
-        return _options(schema, options, pointer, text)
+        return _options(name, schema, options, pointer, text)
     if kind in ("integer", "number"):
         mentions = [m for m in numbers(text) if kind == "number" or m.value == int(m.value)]
         whole = [replace(m, value=int(m.value)) if kind == "integer" else m for m in mentions]
@@ -197,7 +211,9 @@ def _candidates(
     if wanted is not None and (typed := _ranked(wanted(text), pointer)):
         return typed
     inside = [Candidate(m.value, pointer.span(m.begin, m.end) + 0.5, m.begin, m.end) for m in quoted(text)]
-    return sorted([*inside, *_spans(pointer, text)], key=lambda c: -c.score)
+    kind_nouns = {*words(name).split(), *words(str(schema.get("description") or "")).split()}
+    spans = [_without_noun(c, kind_nouns) for c in _spans(pointer, text)]
+    return sorted([*inside, *spans], key=lambda c: -c.score)
 
 
 def _ranked(mentions: Sequence[Mention], pointer: Pointer) -> list[Candidate]:
@@ -216,19 +232,52 @@ def _wanted(name: str, kind: str, description: str) -> Callable[[str], list[Ment
     return None
 
 
-def _options(schema: Mapping[str, Any], options: Sequence[str], pointer: Pointer, text: str) -> list[Candidate]:
+def _options(
+    name: str, schema: Mapping[str, Any], options: Sequence[str], pointer: Pointer, text: str
+) -> list[Candidate]:
     """Each option with the model's score; one that stands in the text, with the characters it stands at."""
     values: list[Any] = list(schema.get("enum") or _branch(schema).get("enum") or (True, False))
     values = [v for v in values if v is not None]
     found = []
     for option, value, score in zip(options, values, pointer.options, strict=False):
-        place = re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text, re.I) if not isinstance(value, bool) else None
+        place = _switched(name, value, text) if isinstance(value, bool) else _said(option, text)
         if place:
-            score = max(score, pointer.span(*place.span()), math.log(0.5) if not _ambiguous(option) else score)
+            sure = -9.0 if _ambiguous(option) else math.log(SAID)
+            score = max(score, pointer.span(*place.span()), sure)
             found.append(Candidate(value, score, *place.span()))
         else:
             found.append(Candidate(value, score))
     return sorted(found, key=lambda c: -c.score)
+
+
+def _said(option: str, text: str) -> re.Match[str] | None:
+    """Where an option stands in the text: itself, its words, or the English name of a currency's code."""
+    for spelling in dict.fromkeys([option, words(option), *_currency(option)]):
+        if spelling and (place := re.search(rf"(?<!\w){re.escape(spelling)}s?(?!\w)", text, re.I)):
+            return place
+    return None
+
+
+def _currency(code: str) -> list[str]:
+    """`USD` -> US Dollar, dollar."""
+    if not re.fullmatch(r"[A-Z]{3}", code):
+        return []
+    from babel.numbers import get_currency_name, is_currency
+
+    if not is_currency(code):
+        return []
+    name = get_currency_name(code, locale="en")
+    return [name, name.split()[-1]]
+
+
+def _switched(name: str, value: bool, text: str) -> re.Match[str] | None:
+    """Where the text says the words of a boolean's name, and whether it says them to have it or to be without it."""
+    said = words(name)
+    place = re.search(rf"(?<!\w){re.escape(said)}(?!\w)", text, re.I) if said else None
+    if place is None:
+        return None
+    without = re.search(r"\b(?:no|not|without|never|don't|do not)\s+(?:\w+\s+)?$", text[: place.start()], re.I)
+    return place if (without is None) == value else None
 
 
 def _ambiguous(option: str) -> bool:
@@ -262,6 +311,14 @@ def _spans(pointer: Pointer, text: str, most: int = 8, longest: int = 40) -> lis
             ):
                 found[begin, end] = Candidate(text[begin:end], score, begin, end)
     return sorted(found.values(), key=lambda c: -c.score)[:most]
+
+
+def _without_noun(candidate: Candidate, nouns: set[str]) -> Candidate:
+    """`bin A3` for a bin is `A3`: the noun for what the parameter holds goes, where a name or number follows it."""
+    found = re.match(r"((?:the )?([a-z]+) )[A-Z0-9]", str(candidate.value))
+    if not found or found[2] not in nouns:
+        return candidate
+    return replace(candidate, value=candidate.value[len(found[1]) :], begin=candidate.begin + len(found[1]))
 
 
 def _neat(text: str, begin: int, end: int) -> tuple[int, int]:

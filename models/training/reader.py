@@ -173,7 +173,7 @@ def measure(read: Reads, items: Sequence[Item]) -> dict[str, float]:
     """F1 and exact match of the best answer, and how well its confidence tells passages that answer from wrong ones."""
     found = [read(item.question, item.passages) for item in items]
     texts = [answer.text if answer else "" for answer in found]
-    figures = {
+    figures: dict[str, Any] = {
         "f1": np.mean([max(f1(t, a) for a in i.answers) for t, i in zip(texts, items, strict=True)]),
         "exact": np.mean([any(normal(t) == normal(a) for a in i.answers) for t, i in zip(texts, items, strict=True)]),
     }
@@ -191,9 +191,8 @@ def measure_documents(read: Reads, answering: Reads | None = None) -> dict[str, 
     """The same on the held-out documents and their unanswered questions; of `answering`, how often it answers."""
     items, unanswered = held_out()
     figures = measure(read, items)
-    right, none = (
-        _sure([read(q, p) for q, p in part]) for part in ([(i.question, i.passages) for i in items], unanswered)
-    )
+    right = _sure([read(i.question, i.passages) for i in items])
+    none = _sure([read(question, passages) for question, passages in unanswered])
     figures |= {"auroc against unanswered": round(auroc(right, none), 4), "unanswered": len(unanswered)}
     if answering:
         given = [(answering(i.question, i.passages), i.answers[0]) for i in items]
@@ -235,7 +234,7 @@ def calibrate(encoder: Encoder, adapter: Adapter) -> dict[str, float]:
     """Scale and shift that make of the margin the chance that the answer is right, on the held-out documents."""
     plain = ReaderModel(encoder, replace(adapter, settings={}))
     items, unanswered = held_out()
-    asked = [(i.question, i.passages, i.answers[0]) for i in items]
+    asked: list[tuple[str, Sequence[str], str | None]] = [(i.question, i.passages, i.answers[0]) for i in items]
     asked += [(i.question, i.wrong["another document"], None) for i in items[::2]]
     asked += [(question, passages, None) for question, passages in unanswered]
     margins, right = [], []

@@ -175,9 +175,12 @@ def trim(text: str, start: int, end: int) -> tuple[int, int]:
         text[end - 1] in AROUND or _stop(text[start:end]) or _unpaired(text[start:end], text[end - 1])
     ):
         end -= 1
+    if end - start > 1 and text[start] + text[end - 1] in BRACKETS and text.count(text[start], start, end) == 1:
+        return trim(text, start + 1, end - 1)
     return start, end
 
 
+BRACKETS = ("()", "[]", "{}")
 AROUND = " \t\n\"'`_,:;!?-|*\u201c\u201d\u2018\u2019\u2013\u2014\u2022"
 
 
@@ -187,7 +190,7 @@ def _before(span: str) -> bool:
 
 
 def _unpaired(span: str, bracket: str) -> bool:
-    pair = next((p for p in ("()", "[]", "{}") if bracket in p), "")
+    pair = next((p for p in BRACKETS if bracket in p), "")
     return bool(pair) and span.count(pair[0]) != span.count(pair[1])
 
 

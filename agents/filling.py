@@ -136,9 +136,16 @@ def _assign(
             if kind_of(schema)[0] != "array":
                 rest = _list(candidate, [c for _, n, c in pairs if n == name], text, used)
                 used += [(c.begin, c.end) for c in rest]
-                value = Each(each=(value, *(c.value for c in rest))) if rest else value
+                values = [*_names(value), *(c.value for c in rest)] if tool.annotations.read_only else [value]
+                value = Each(each=tuple(values)) if len(values) > 1 else value
         chosen[name] = (value, score)
     return chosen, used
+
+
+def _names(value: Json) -> list[Json]:
+    """`Lantern and Saltmarsh` as two names; anything else as it is."""
+    parts = re.split(r",\s+(?:and\s+)?|\s+and\s+", value) if isinstance(value, str) else [value]
+    return parts if len(parts) > 1 and all(re.match(r"[A-Z0-9]", p) for p in parts) else [value]
 
 
 def _doubt(candidate: Candidate) -> float:
@@ -202,7 +209,7 @@ def _candidates(
         whole = [replace(m, value=int(m.value)) if kind == "integer" else m for m in mentions]
         return _ranked(whole, pointer)
     if kind == "file":
-        return _ranked(paths(text, files), pointer) or _spans(pointer, text)
+        return _ranked(paths(text, files), pointer) or [c for c in _spans(pointer, text) if " " not in str(c.value)]
     if kind == "array":
         return [Candidate(_items(c.value, schema), c.score, c.begin, c.end) for c in _spans(pointer, text)]
     if kind == "object":

@@ -1,10 +1,14 @@
-"""Typed things that a text mentions: numbers, dates, times, paths, quoted strings. Deterministic, without a model."""
+"""Typed things that a text mentions: numbers, dates, times, paths, quoted strings. Deterministic, without a model.
+
+Every pattern takes time in proportion to the text: a text may be tens of thousands of characters of anything.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 
@@ -18,71 +22,123 @@ class Mention:
 
 
 _DIGITS = re.compile(
-    r"(?<![\w.,:/-])(?P<sign>[-+−])?(?P<currency>[$€£¥])?(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
-    r"(?P<unit>\s?(?:thousand|million|billion|k|m|bn)\b)?(?:st|nd|rd|th)?(?![\w:/]|[.,-]\w)",
+    r"(?<![\w.,:/-])(?P<sign>[-+\u2212])?(?P<currency>[$€£¥])?(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+    r"(?P<scale>\s?(?:thousand|million|billion|bn)\b|k\b|(?-i:M)\b|(?(currency)m\b|(?!)))?(?:st|nd|rd|th)?"
+    r"(?:(?=(?:[kcm]?m|[km]?g|[mc]?l|ft|in|mi|lbs?|oz|[kmgt]b|h|hrs?|mins?|m?s|px|x)\b)|(?![\w:/]|[.,-]\w))",
     re.I,
-)
-_UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]  # fmt: skip
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_SMALL = {word: n for n, word in enumerate(_UNITS)} | {word: 10 * (n + 2) for n, word in enumerate(_TENS)}
-_LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "dozen": 12}
-_SPECIAL = {"half": 0.5, "a half": 0.5, "double": 2, "twice": 2, "triple": 3, "thrice": 3, "quarter": 0.25, "a quarter": 0.25, "a third": 1 / 3, "a tenth": 0.1, "once": 1, "a couple of": 2, "a dozen": 12}  # fmt: skip
-_WORD_NUMBER = "|".join([*_SMALL, *_LARGE])
-_IN_WORDS = re.compile(
-    rf"\b(?:an? (?=hundred|thousand|million|dozen))?(?:{_WORD_NUMBER})(?:(?:[ -]|\s+and\s+)(?:{_WORD_NUMBER}))*\b", re.I
 )
 _SCALE = {"k": 10**3, "thousand": 10**3, "m": 10**6, "million": 10**6, "bn": 10**9, "billion": 10**9}
 
-_MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
-_WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+_ONES = "one two three four five six seven eight nine".split()  # noqa: SIM905
+_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()  # noqa: SIM905
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905
+_SMALL = {word: n for n, word in enumerate(["zero", *_ONES, *_TEENS])} | {w: 10 * n for n, w in enumerate(_TENS, 2)}
+_LARGE = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9}
+_TO_99 = rf"(?:(?:{'|'.join(_TENS)})(?:[\s-](?:{'|'.join(_ONES)}))?|{'|'.join([*_TEENS, *_ONES])}|zero)"
+_TO_999 = rf"(?:(?:{_TO_99}|an?)\shundred(?:(?:\sand)?\s{_TO_99})?|{_TO_99})"
+_GROUP = rf"(?:{_TO_999}|an?)\s(?:thousand|million|billion)"
+_IN_WORDS = re.compile(
+    rf"\b(?:{_GROUP}(?:,?\s(?:and\s)?{_GROUP})*(?:,?\s(?:and\s)?{_TO_999})?"
+    rf"|(?:{_TO_99}\s|an?\s)?dozen|{_TO_999}|hundred|thousand|million|billion)\b",
+    re.I,
+)
+_SPECIAL = {
+    "half a dozen": 6,
+    "a couple of": 2,
+    "a quarter": 0.25,
+    "quarter": 0.25,
+    "a third": 1 / 3,
+    "a tenth": 0.1,
+    "a half": 0.5,
+    "half": 0.5,
+    "double": 2,
+    "twice": 2,
+    "once": 1,
+    "triple": 3,
+    "thrice": 3,
+}
+_SPECIALS = re.compile(rf"\b(?:{'|'.join(_SPECIAL)})\b", re.I)
+
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?"
+    r"|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_NTH = r"\d{1,2}(?:st|nd|rd|th)?"
 _DATE = re.compile(
-    rf"\b\d{{4}}-\d{{1,2}}-\d{{1,2}}\b|\b\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH}(?:,? \d{{4}})?\b|\b{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?\b"
-    rf"|\b\d{{1,2}}[/.]\d{{1,2}}[/.]\d{{2,4}}\b|\b(?:today|tomorrow|yesterday|the day after tomorrow)\b|\b(?:(?:next|last|this|on) )?{_WEEKDAY}\b",
+    rf"(?<![\w./-])(?:\d{{4}}-\d{{1,2}}-\d{{1,2}}|\d{{4}}/\d{{1,2}}/\d{{1,2}}|\d{{1,2}}[/.]\d{{1,2}}[/.]\d{{2,4}}"
+    rf"|{_NTH}(?: of)? {_MONTH}(?:\.?,? \d{{4}})?|{_MONTH}\.? {_NTH}(?:,? \d{{4}})?"
+    r"|(?:the day after )?tomorrow|today|yesterday|(?:(?:next|last|this) )?(?:mon|tues|wednes|thurs|fri|satur|sun)day)"
+    r"(?!(?!T\d)\w|[./:-]\d)",
     re.I,
 )
 _TIME = re.compile(
-    r"\b([01]?\d|2[0-3])[:.h]([0-5]\d)(?::[0-5]\d)?\s?([ap])?\.?(?:m\b)?|\b(1[0-2]|0?[1-9])\s?([ap])\.?m\b|\b(noon|midday|midnight)\b",
+    r"(?:(?<=\dT)|(?<![\w.:])(?<![a-z]-))(?:([01]?\d|2[0-3])[:.h]([0-5]\d)(?::[0-5]\d)?(?:\s?([ap])\.?m\b)?(?![.:]?\w)"
+    r"|(1[0-2]|0?[1-9])\s?([ap])\.?m\b|(noon|midday|midnight)\b)",
     re.I,
 )
-_QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'([^']+(?:'\w[^']*)*)'(?!\w)|“([^”]+)”|‘([^’]+)’|`([^`]+)`")
-_PATH = re.compile(r"(?<![\w@/:])(?:\.{0,2}/)?[\w*?-][\w.*?-]*(?:/[\w.*?-]+)*/?(?<!\.)(?<!-)")
+_QUOTED = re.compile(
+    r"\"([^\"]+)\"|(?<!\w)'([^'\s](?:[^']|(?<=\w)'(?=\w))*)'(?!\w)|“([^“”]+)”|‘([^‘’]+)’|`([^`]+)`"  # noqa: RUF001
+)
+_WEB = re.compile(r"\b\w++://\S+|(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]+")
+_WORD = re.compile(r"(?<![\w@.~*?/-])[\w.~*?/-]++")
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
-_FOLDER = re.compile(
-    r"\b(?:the )?([\w./-]+(?: [\w-]+)?) (?:folder|directory|subfolder|repo(?:sitory)?)\b|\b(?:folder|directory|subfolder|repo(?:sitory)?)(?: called| named)? ([\w./-]+)",
+_ABBREVIATION = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]")
+_NO_PATHS = frozenset(["and/or", "he/she", "n/a", "km/h", "m/s"])
+_FOLDER = re.compile(r"\b(?:sub)?(?:folder|directory|repo(?:sitory)?)\b", re.I)
+_BEFORE = re.compile(
+    r"(?<![\w./-])(?:(the|my|our|your|this|that|an?|in|into|to|from|of|inside|under|within) )?([\w./-]+) $", re.I
+)
+_BEFORE_TWO = re.compile(r"(?<![\w./-])([\w./-]+ [\w-]+) $")
+_AFTER = re.compile(
+    r"\s+(?:(?P<called>called|named)\s+)?"
+    r"(?:[\"'“‘`](?P<quoted>[^\"'“”‘’`\n]{1,80})[\"'”’`]|(?P<one>[\w./~-]*[\w/]))",  # noqa: RUF001
     re.I,
+)
+_DETERMINERS = frozenset("the a an this that these those my our your its which what each every any".split())  # noqa: SIM905
+_NO_NAMES = _DETERMINERS | frozenset(
+    "it same new other another current whole entire git root parent working home local in on into to from of inside"  # noqa: SIM905
+    " under within at for with and or then is are has have contains holds where there as so if by up".split()
 )
 
 
 def numbers(text: str) -> list[Mention]:
-    """Numbers in digits and in words, with thousands, currency signs and scales: `$1,250.50`, `3 million`, `twenty-five`."""
-    taken = [m.span() for pattern in (_DATE, _TIME) for m in pattern.finditer(text)]
+    """Numbers in digits and words, with thousands, currency signs and scales: `$1,250.50`, `3 million`, `twenty-five`.
+
+    Digits in names (`L-204`), dates and times are none; `10.30` may be both a number and a time.
+    """
+    taken = bytearray(len(text))
     found = []
+
+    def take(begin: int, end: int) -> bool:
+        if any(taken[begin:end]):
+            return False
+        taken[begin:end] = b"\1" * (end - begin)
+        return True
+
+    for m in (*_DATE.finditer(text), *_TIME.finditer(text)):
+        if not re.fullmatch(r"\d+\.\d+", m[0]):
+            take(*m.span())
     for m in _DIGITS.finditer(text):
-        if any(b <= m.start() and m.end() <= e and e - b > m.end() - m.start() for b, e in taken):
-            continue
-        value = float(m["number"].replace(",", ""))
-        if m["unit"]:
-            value *= _SCALE[m["unit"].strip().lower()]
-        found.append(Mention(m.start("number"), m.end(), _whole(-value if m["sign"] in ("-", "−") else value)))
-    digits = list(found)
-    for m in _IN_WORDS.finditer(text):
-        if not any(d.begin < m.end() and m.start() < d.end for d in digits):
-            found.append(Mention(m.start(), m.end(), _in_words(m[0])))
-    lowered = text.lower()
-    for word, value in _SPECIAL.items():
-        for m in re.finditer(rf"\b{word}\b", lowered):
-            if not any(f.begin < m.end() and m.start() < f.end for f in found):
-                found.append(Mention(m.start(), m.end(), value))
+        value = float(m["number"].replace(",", "")) * (_SCALE[m["scale"].strip().lower()] if m["scale"] else 1)
+        if take(m.start("number"), m.end()):
+            begin = m.start("sign") if m["sign"] else m.start("number")
+            found.append(Mention(begin, m.end(), _whole(-value if m["sign"] in ("-", "\u2212") else value)))
+    for pattern, read in ((_SPECIALS, _special), (_IN_WORDS, _in_words)):
+        found += [Mention(*m.span(), read(m[0])) for m in pattern.finditer(text) if take(*m.span())]
     return sorted(found, key=lambda f: f.begin)
 
 
 def _whole(value: float) -> int | float:
-    return int(value) if value == int(value) and abs(value) < 1e15 else value
+    return int(value) if abs(value) < 1e15 and value == int(value) else value
 
 
-def _in_words(text: str) -> int:
+def _special(words: str) -> float:
+    return _SPECIAL[words.lower()]
+
+
+def _in_words(words: str) -> int:
     total = current = 0
-    for word in re.split(r"[\s-]+", text.lower()):
+    for word in re.findall(r"[a-z]+", words.lower()):
         if word in _SMALL:
             current += _SMALL[word]
         elif word in ("hundred", "dozen"):
@@ -94,89 +150,104 @@ def _in_words(text: str) -> int:
 
 
 def dates(text: str) -> list[Mention]:
-    """Dates as ISO text, `YYYY-MM-DD`; relative ones from today."""
-    found = []
-    for m in _DATE.finditer(text):
-        if value := _iso(m[0]):
-            found.append(Mention(m.start(), m.end(), value))
-    return found
+    """Dates as ISO text, `YYYY-MM-DD`. `next Friday` and `3 May` count from today; `3/5/2026` is the third of May."""
+    return [Mention(*m.span(), value) for m in _DATE.finditer(text) if (value := _iso(m[0]))]
 
 
 def _iso(text: str) -> str | None:
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-        return text
+    if m := re.fullmatch(r"(\d{4})[-/](\d+)[-/](\d+)", text):
+        try:
+            return date(*map(int, m.groups())).isoformat()
+        except ValueError:
+            return None
     import dateparser
 
     settings: Any = {"PREFER_DATES_FROM": "future", "DATE_ORDER": "DMY"}
-    parsed = dateparser.parse(re.sub(r"^(?:on|this) ", "", text, flags=re.I), languages=["en"], settings=settings)
+    parsed = dateparser.parse(re.sub(r"^this ", "", text, flags=re.I), languages=["en"], settings=settings)
     return parsed.date().isoformat() if parsed else None
 
 
 def times(text: str) -> list[Mention]:
-    """Times of day as `HH:MM`."""
+    """Times of day as `HH:MM`, of 24 hours; seconds are dropped."""
     found = []
     for m in _TIME.finditer(text):
         hour, minute, half, hour12, half12, word = m.groups()
         if word:
             value = "00:00" if word.lower() == "midnight" else "12:00"
         else:
-            h, ap = int(hour or hour12), (half or half12 or "").lower()
-            if ap and h <= 12:
-                h = h % 12 + (12 if ap == "p" else 0)
+            h, of = int(hour or hour12), (half or half12 or "").lower()
+            if of and h <= 12:
+                h = h % 12 + (12 if of == "p" else 0)
             value = f"{h:02d}:{minute or '00'}"
-        found.append(Mention(m.start(), m.end(), value))
+        found.append(Mention(*m.span(), value))
     return found
 
 
 def quoted(text: str) -> list[Mention]:
     """What stands in quotation marks, without them."""
-    found = []
-    for m in _QUOTED.finditer(text):
-        group = next(i for i in range(1, 6) if m[i] is not None)
-        found.append(Mention(m.start(group), m.end(group), m[group]))
-    return found
+    return [Mention(*m.span(m.lastindex or 0), m[m.lastindex or 0]) for m in _QUOTED.finditer(text)]
 
 
 def paths(text: str, known: Sequence[str] = ()) -> list[Mention]:
-    """File and folder names: with an ending or a slash, known ones, and `the X folder`."""
+    """File and folder names: with an ending or a slash, `the X folder`, and `known` ones, spelled as they are there."""
     names = {k.rstrip("/").lower(): k for k in known}
-    found: dict[tuple[int, int], Mention] = {}
-    for m in _PATH.finditer(text):
-        word = m[0].rstrip(".")
-        if not word or re.fullmatch(r"[\d.,/-]+", word):
-            continue
-        if _EXTENSION.search(word) or ("/" in word and len(word) > 1) or word.lower().rstrip("/") in names:
-            found[m.start(), m.start() + len(word)] = Mention(
-                m.start(), m.start() + len(word), names.get(word.lower(), word)
-            )
+    spans = [*_words(text, names), *_folders(text, names), *_spaced(text, names)]
+    found = [Mention(b, e, names.get(text[b:e].rstrip("/").lower(), text[b:e])) for b, e in spans]
+    return list(_outermost(sorted(found, key=lambda f: (f.begin, -f.end))))
+
+
+def _words(text: str, names: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+    """Words that look like a path or are known as one; web and mail addresses are none."""
+    hidden = _WEB.sub(lambda m: " " * len(m[0]), text)
+    for m in _WORD.finditer(hidden):
+        word = m[0].rstrip(".?")
+        if word.lower().rstrip("/") not in names:
+            if not re.search(r"[^\W\d_]|\*", word) or word.lower() in _NO_PATHS or _ABBREVIATION.fullmatch(word):
+                continue
+            if "/" not in word and not _EXTENSION.search(word):
+                continue
+        yield m.start(), m.start() + len(word)
+
+
+def _spaced(text: str, names: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+    """Paths with blanks: known ones, and in quotation marks those with an ending."""
+    for m in quoted(text):
+        if " " in m.value and len(m.value) < 120 and not _WEB.search(m.value) and _EXTENSION.search(m.value):
+            yield m.begin, m.end
+    for name in (n for n in names if " " in n):
+        for place in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.I):
+            yield place.span()
+
+
+def _folders(text: str, names: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+    """What folders are called: `the archive folder`, `a folder called archive`, `in folder archive`."""
     for m in _FOLDER.finditer(text):
-        group = 1 if m[1] else 2
-        words = m[group].split()
-        for count in (len(words), 1):
-            name = " ".join(words[-count:])
-            begin = m.end(group) - len(name)
-            if count == 1 or name.lower() in names:
-                if name.lower() not in {
-                    "the",
-                    "a",
-                    "this",
-                    "current",
-                    "which",
-                    "what",
-                    "my",
-                    "that",
-                    "new",
-                    "same",
-                    "git",
-                }:
-                    found[begin, begin + len(name)] = Mention(begin, begin + len(name), names.get(name.lower(), name))
+        since = max(0, m.start() - 80)
+        one, two = (p.search(text[since : m.start()]) for p in (_BEFORE, _BEFORE_TWO))
+        after = _AFTER.match(text, m.end())
+        left = _shifted(one.span(2), since) if one else None
+        right = after.span(after.lastgroup or 0) if after else None
+        choices = [right] if after and (after["called"] or after["quoted"]) else []
+        for span in (_shifted(two.span(1), since) if two else None, left, right):
+            if span and text[slice(*span)].rstrip("/").lower() in names:
+                choices.append(span)
+        if one and one[1]:
+            choices.append(left)
+        if not one or one[2].lower() not in _DETERMINERS:
+            choices.append(right)
+        for span in (*choices, left):
+            if span and text[slice(*span)].lower() not in _NO_NAMES:
+                yield span
                 break
-    return list(_outermost(sorted(found.values(), key=lambda f: (f.begin, -f.end))))
+
+
+def _shifted(span: tuple[int, int], by: int) -> tuple[int, int]:
+    return span[0] + by, span[1] + by
 
 
 def _outermost(found: Sequence[Mention]) -> Iterator[Mention]:
-    end = -1
+    end = 0
     for mention in found:
-        if mention.end > end:
+        if mention.begin >= end:
             yield mention
             end = mention.end

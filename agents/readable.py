@@ -110,11 +110,15 @@ def asked_fields(instruction: str, value: Json, arguments: Mapping[str, Json]) -
     if len(main) == 1:
         return tuple(main)
     said = {_stem(w) for w in _words(instruction)}
-    scores = {path: _overlap(path, said) for path in fresh}
+    # Nobody asks for an id in passing: `which beer is it` does not want the beer's id.
+    asked = {path: v for path, v in fresh.items() if "id" in said or _words(path)[-1:] != ["id"]} or fresh
+    scores = {path: _overlap(path, said) for path in asked}
     best = max(scores.values())
     if best > 0:
         return tuple(path for path, score in scores.items() if score == best)
-    return tuple(path for path in fresh if path.rpartition(".")[2].lower() in GENERIC)[:1]
+    if len(asked) == 1:
+        return tuple(asked)
+    return tuple(path for path in asked if path.rpartition(".")[2].lower() in GENERIC)[:1]
 
 
 def mentions(instruction: str, name: str) -> bool:

@@ -8,6 +8,7 @@ their arguments; what fits best becomes a step. A required argument that nothing
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from ...retrieval import ToolIndex, ToolSpec
 from ...tools import Tool
 from ..filling import Earlier, Filled, fill, inherit
 from ..mentions import quoted
-from ..plan import Each, Plan, Reference, Step, StepResult
+from ..plan import Each, Json, Plan, Reference, Step, StepResult
 from ..planning import PlanningContext
 
 CANDIDATES = 8
@@ -202,42 +203,25 @@ class HousePlanner:
         return Bound(instruction, filled)
 
     def _hop(self, instruction: str, filled: Filled, tools: tuple[Tool, ...], files: tuple[str, ...]) -> Bound | None:
-        """Makes each missing argument by another tool that can be filled from the instruction."""
+        """Makes each missing argument by another tool of the same server that can be filled from the instruction."""
+        server = [t for t in tools if t.server == filled.tool.server and t.id != filled.tool.id]
         before: list[Step] = []
         arguments = dict(filled.arguments)
         for name in filled.missing:
-            schema = filled.tool.parameters[name]
-            wanted = f"{words(name)} {schema.get('description') or ''}".strip()
-            found = [
-                t
-                for t in self._find(f"look up the {wanted}. {instruction}", tools, CANDIDATES)
-                if t.annotations.read_only and t.id != filled.tool.id
-            ]
-            same = [
-                t
-                for t in tools
-                if t.server == filled.tool.server
-                and t.annotations.read_only
-                and t not in found
-                and t.id != filled.tool.id
-            ]
-            makers = [t for t in [*found, *same] if _makes(t, name)]
-            if not makers:
+            makers = [t for t in server if t.annotations.read_only and _makes(t, name)]
+            readings = self._read(instruction, makers, ())
+            options = [fill(t, r, instruction, (), files) for t, r in zip(makers, readings, strict=True)]
+            options = [option for option in options if option.arguments and not option.missing]
+            if not options:
                 return None
-            best: Filled | None = None
-            for tool, reading in zip(makers, self._read(instruction, makers, ()), strict=True):
-                option = fill(tool, reading, instruction, (), files)
-                if not option.missing and option.arguments and (best is None or option.confidence > best.confidence):
-                    best = option
-            if best is None:
-                return None
+            best = max(options, key=lambda option: option.confidence)
             id = f"before-{name}"
             before.append(
                 Step(
                     id=id,
                     instruction=f"Look up the {words(name)}",
                     tool=best.tool.id,
-                    arguments=best.arguments,
+                    arguments={n: _owner(v) for n, v in best.arguments.items()},
                     expects=words(name),
                     reported=False,
                 )
@@ -280,6 +264,11 @@ def _step(id: str, bound: Bound, renamed: Mapping[str, str]) -> Step:
         arguments=arguments,
         confidence=bound.filled.confidence,
     )
+
+
+def _owner(value: Json) -> Json:
+    """`Nora Beck's iron` -> `Nora Beck`: what is looked up is whose it is."""
+    return re.split(r"['\u2019]s\s", value)[0] if isinstance(value, str) else value
 
 
 def _makes(tool: Tool, name: str) -> bool:

@@ -136,7 +136,7 @@ def _assign(
             if kind_of(schema)[0] != "array":
                 rest = _list(candidate, [c for _, n, c in pairs if n == name], text, used)
                 used += [(c.begin, c.end) for c in rest]
-                values = [*_names(value), *(c.value for c in rest)] if tool.annotations.read_only else [value]
+                values = [*(_names(value) if tool.annotations.read_only else [value]), *(c.value for c in rest)]
                 value = Each(each=tuple(values)) if len(values) > 1 else value
         chosen[name] = (value, score)
     return chosen, used

@@ -51,6 +51,8 @@ SUMMABLE: dict[Type, tuple[Aggregate, ...]] = {
     "date": ("count", "min", "max"),
     "boolean": (),
 }
+LIKELY_IF_SAID = 0.3
+"""A condition is made from this probability on if the question has a value for it, else from one half."""
 MAX_QUESTION, MAX_TOKENS, MAX_NAME, MAX_VALUE, SHOWN = 64, 384, 8, 6, 3
 _QUOTES = " \"'\u201c\u201d\u2018\u2019.,;:?!()"
 PATH = Path(__file__).parent / "table.safetensors"
@@ -242,14 +244,26 @@ class _Decoder:
         chances = _sigmoid(self.scores.roles[:, ROLES.index("where")]) if self.columns else np.zeros(0)
         for i in sorted(range(len(self.columns)), key=lambda i: -chances[i]):
             chance = min(max(float(chances[i]), 1e-6), 1 - 1e-6)
-            certain = self.columns[i].type == "text" and bool(self._mentions(i, 0.9))
-            made = self._condition(i) if chance > (0.3 if certain else 0.5) else None
+            said = self._said(i)
+            made = self._condition(i) if chance > (LIKELY_IF_SAID if said else 0.5) else None
             if made is None:
                 total += math.log(1 - chance)
             else:
                 found += made[0]
-                total += math.log(max(chance, 0.5) if certain else chance) + made[1]
+                total += math.log(max(chance, 0.5)) + made[1]
         return tuple(found), total
+
+    def _said(self, i: int) -> bool:
+        """Whether the question has a value for a column that nothing else explains."""
+        match self.columns[i].type:
+            case "text":
+                return bool(self._mentions(i, 0.9))
+            case "number":
+                return LIMITS[int(self.scores.limit.argmax())] != "number" and any(map(self._free, self._amounts(i)))
+            case "date":
+                return any(map(self._free, self._amounts(i)))
+            case "boolean":
+                return False
 
     def _condition(self, i: int) -> tuple[list[Condition], float] | None:
         column = self.columns[i]
@@ -426,7 +440,7 @@ class _Decoder:
                     scored.append((score, selected, float(self.scores.roles[i, ROLES.index("descending")])))
         scored.sort(key=lambda s: -s[0])
         best = scored[0]
-        both = [s for s in scored[1:3] if s[0] > math.log(0.3)]
+        both = [s for s in scored[1:2] if s[0] > math.log(0.3) and s[1].column == best[1].column]
         return (best[1], *(s[1] for s in both)), math.log(sum(math.exp(s[0]) for s in [best, *both])), best[2]
 
     def _groups(self, top: bool) -> tuple[Sketch, float] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -210,7 +211,7 @@ def _stemmer() -> Any:
 
 @dataclass(frozen=True)
 class Words:
-    """A text cut into words, with their stems and where they stand."""
+    """A text cut into words without case and accents, with their stems and where they stand."""
 
     text: str
     lower: tuple[str, ...]
@@ -223,10 +224,17 @@ class Words:
     @functools.lru_cache(maxsize=20_000)
     def of(cls, text: str) -> Words:
         found = list(_WORD.finditer(text))
-        lower = tuple(m[0].lower() for m in found)
+        lower = tuple(_folded(m[0]) for m in found)
         return cls(
             text, lower, tuple(stem(w) for w in lower), tuple(m.span() for m in found), frozenset(w[:3] for w in lower)
         )
+
+
+def _folded(word: str) -> str:
+    """A word in lower case and without accents, as the backbone's vocabulary has it."""
+    if word.isascii():
+        return word.lower()
+    return "".join(c for c in unicodedata.normalize("NFKD", word.lower()) if not unicodedata.combining(c))
 
 
 def mentions(question: Words, value: str) -> list[Found]:

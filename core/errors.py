@@ -1,4 +1,4 @@
-"""Every error Bottega raises on purpose. Each says what is wrong and what to do next; the command line prints it as one line."""
+"""Every error Bottega raises on purpose. Each says what is wrong and what to do next; the CLI prints it as one line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MissingExtra(BottegaError):
 
 
 class ModelError(BottegaError):
-    """A model cannot be found, opened or checked: weights missing, a checksum that differs, an adapter that is cut short."""
+    """A model cannot be found, opened or checked: weights missing, another checksum, an adapter that is cut short."""
 
 
 class ToolError(BottegaError):

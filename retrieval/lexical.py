@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 _WORD = re.compile(r"[a-z]+|\d+", re.I)
-_STOP = frozenset("a an and are as at be by for from has have how i in is it its me my of on or our please tell that the their them then there this to us was we what when where which who will with you your".split())  # fmt: skip
+_STOP = frozenset(
+    re.findall(
+        r"\w+",
+        "a an and are as at be by for from has have how i in is it its me my of on or our please tell that "
+        "the their them then there this to us was we what when where which who will with you your ",
+    )
+)
 
 
 def terms(text: str) -> list[str]:

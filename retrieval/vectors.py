@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 _MOST = 200_000
+_WIDTH = 384
 
 
 def cached(path: Path | None, texts: Sequence[str], version: str, encode: Callable[[list[str]], Vectors]) -> Vectors:
@@ -29,16 +31,16 @@ def cached(path: Path | None, texts: Sequence[str], version: str, encode: Callab
         known |= {keys[n]: v for n, v in zip(missing, fresh, strict=True)}
         if path:
             _write(path, known)
-    return np.stack([known[key] for key in keys]) if keys else np.zeros((0, 384), np.float32)
+    return np.stack([known[key] for key in keys]) if keys else np.zeros((0, _WIDTH), np.float32)
 
 
 def _read(path: Path) -> dict[bytes, Vectors]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             keys, vectors = stored["keys"], stored["vectors"]
-    except (OSError, ValueError, KeyError, EOFError):
+    except Exception:  # damage shows as errors of numpy, zipfile, zlib and more
         return {}
-    if len(keys) != len(vectors):
+    if keys.shape != (len(vectors), 16) or vectors.shape != (len(keys), _WIDTH) or vectors.dtype != np.float32:
         return {}
     return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
 
@@ -46,12 +48,14 @@ def _read(path: Path) -> dict[bytes, Vectors]:
 def _write(path: Path, known: dict[bytes, Vectors]) -> None:
     kept = list(known.items())[-_MOST:]
     keys = np.frombuffer(b"".join(k for k, _ in kept), np.uint8).reshape(len(kept), 16)
+    packed = io.BytesIO()  # on a full disk a half-written archive could not even be closed
+    np.savez(packed, keys=keys, vectors=np.stack([v for _, v in kept]))
     part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
         with os.fdopen(handle, "wb") as f:
-            np.savez(f, keys=keys, vectors=np.stack([v for _, v in kept]))
+            f.write(packed.getbuffer())
         os.replace(part, path)
     except OSError:
         if part:

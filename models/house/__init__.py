@@ -1,1 +1,1 @@
-"""The house models: small task models that ship with Bottega, one file each. Their training lies in `models.training`."""
+"""The house models: small task models that ship with Bottega, one file each. `models.training` makes them."""

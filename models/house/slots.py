@@ -1,7 +1,7 @@
 """Slots: reads an instruction against a tool's card. Does the tool fit, and where does each parameter's value stand?
 
-One pass of the backbone sees the card and the instruction together, so that parameters see each other and the choice of the
-tool is made jointly with its arguments. Each parameter points at the tokens of its value, at one of its options, at an
+One pass of the backbone sees the card and the instruction together, so that parameters see each other and the choice
+of the tool is made jointly with its arguments. Each parameter points at the tokens of its value, at one of its options, at an
 earlier step whose result it takes, or at itself: absent. (Pointer scores as in Vinyals et al. 2015, arXiv 1506.03134.)
 """
 
@@ -103,7 +103,7 @@ class Layout:
 
 
 def lay_out(encoder: Encoder, card: Card, instruction: str, earlier: Sequence[str] = ()) -> Layout:
-    """Builds the sequence. The latest two earlier instructions are kept; `Layout.earlier` has a position for each of those."""
+    """Builds the sequence. The latest two earlier instructions are kept; `Layout.earlier` has a position for each."""
     ids = [CLS, *_ids(encoder, f"{words(card.name)}: {card.description}")[:MAX_DESCRIPTION]]
     parameters, options = [], []
     for p in card.parameters:
@@ -154,7 +154,7 @@ class Pointer:
     spans: list[tuple[int, int]]
 
     def span(self, begin: int, end: int) -> float:
-        """Log-probability of the characters [begin, end) of the instruction: the better half of start and end together."""
+        """Log-probability of the characters [begin, end) of the instruction: the mean of its start's and its end's."""
         inside = [i for i, (b, e) in enumerate(self.spans) if b < end and e > begin]
         if not inside:
             return -30.0
@@ -173,7 +173,7 @@ class Pointer:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the model says of one card. `fit` is the calibrated probability that the tool is what the instruction asks for."""
+    """What the model says of one card. `fit` is the probability that the tool is what the instruction asks for."""
 
     card: Card
     fit: float

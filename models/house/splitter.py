@@ -1,7 +1,8 @@
-"""Splitter: where does a request go over to the next thing to do? One pass of the backbone marks where clauses begin."""
+"""Splitter: where does a request go over to the next thing to do? One pass marks where clauses begin."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,13 @@ MAX_TOKENS = 254
 PATH = Path(__file__).parent / "splitter.safetensors"
 
 _UNITS = re.compile(
-    r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|“[^”]*”|‘[^’]*’|\([^()]*\)|\[[^\[\]]*\]|`[^`]*`|[^\s,;:?!]*[./][^\s,;:?!]*\w"
+    r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|\u201c[^\u201d]*\u201d|\u2018[^\u2019]*\u2019"
+    r"|\([^()]*\)|\[[^\[\]]*\]|`[^`]*`|[^\s,;:?!]*[./][^\s,;:?!]*\w"
 )
 """Quoted strings, brackets, file names and numbers: no clause begins inside one."""
 _LINK = re.compile(
-    r"^(?:[\s,;:.!?]+|(?:and|then|also|plus|next|afterwards?|finally|lastly)\b[\s,]*(?!\w*['’])|after that\b[\s,]*|as well as\b\s*)+",
+    r"^(?:[\s,;:.!?]+|(?:and|then|also|plus|next|afterwards?|finally|lastly)\b[\s,]*(?!\w*['\u2019])"
+    r"|after that\b[\s,]*|as well as\b\s*)+",
     re.I,
 )
 
@@ -50,7 +53,7 @@ class SplitterModel:
         """The clauses of a request, at least one, in order. A clause's confidence is that of the cuts beside it."""
         cuts = [(0, 1.0), *self._cuts(request), (len(request), 1.0)]
         clauses = []
-        for (begin, before), (end, after) in zip(cuts, cuts[1:], strict=False):
+        for (begin, before), (end, after) in itertools.pairwise(cuts):
             text = clean(request[begin:end])
             if text:
                 clauses.append(Clause(text, begin, end, min(before, after)))

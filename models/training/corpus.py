@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import json
 import random
 import re
@@ -136,7 +137,7 @@ class Expander:
         return _tidy(replace(made, source=server.name), self.random)
 
     def compound(self, server: Server, clauses: Sequence[Mapping[str, str]]) -> Compound | None:
-        """A whole request, its clause starts, and each clause as an example whose `earlier` are the clauses before it."""
+        """A whole request, its clause starts, and each clause as an example; its `earlier` are the clauses before."""
         text, starts = "", list[int]()
         calls: list[Example] = []
         drawn: set[str] = set()
@@ -148,7 +149,9 @@ class Expander:
             starts.append(len(text))
             text += made.instruction
             earlier = tuple(c.instruction for c in calls)
-            calls.append(_strip(replace(made, earlier=earlier, source=server.name, before=calls[-1].tool if calls else "")))
+            calls.append(
+                _strip(replace(made, earlier=earlier, source=server.name, before=calls[-1].tool if calls else ""))
+            )
         return Compound(text, tuple(starts), tuple(calls))
 
     def _clause(self, server: Server, id: str, template: str, drawn: set[str]) -> Example | None:
@@ -227,8 +230,8 @@ class Expander:
         return value, text
 
 
-_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()
-_MONTHS = "January February March April May June July August September October November December".split()
+_NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_MONTHS = [calendar.month_name[n] for n in range(1, 13)]
 
 
 def _plain(value: Any) -> Any:

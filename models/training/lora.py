@@ -1,4 +1,4 @@
-"""The backbone in torch with LoRA on every linear of its layers, the training loop, and the way back to an `Adapter`."""
+"""The backbone in torch with LoRA on every linear of its layers, the training loop, the way back to an `Adapter`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class _Linear(nn.Module):
 class LoraBackbone(nn.Module):
     """all-MiniLM-L6-v2 with LoRA of one rank. Embeddings and norms stay frozen."""
 
-    def __init__(self, rank: int = 16, dropout: float = 0.05, backbone: Backbone | None = None, start: Adapter | None = None) -> None:
+    def __init__(
+        self, rank: int = 16, dropout: float = 0.05, backbone: Backbone | None = None, start: Adapter | None = None
+    ) -> None:
         super().__init__()
         from safetensors.torch import load_file
 
@@ -55,7 +57,11 @@ class LoraBackbone(nn.Module):
                     layer.A.data = torch.tensor(start.lora[f"{i}.{name}.A"])
                     layer.B.data = torch.tensor(start.lora[f"{i}.{name}.B"]) / 2.0
                 self.linears[_key(i, name)] = layer
-        self.norms = {k[: -len(".weight")]: (v, w[k[: -len("weight")] + "bias"]) for k, v in w.items() if k.endswith("LayerNorm.weight")}
+        self.norms = {
+            k[: -len(".weight")]: (v, w[k[: -len("weight")] + "bias"])
+            for k, v in w.items()
+            if k.endswith("LayerNorm.weight")
+        }
 
     def forward(self, ids: Tensor, mask: Tensor, types: Tensor) -> Tensor:
         """Hidden states (batch, tokens, 384) of ids, mask, types, each (batch, tokens)."""
@@ -70,7 +76,9 @@ class LoraBackbone(nn.Module):
         q, k, v = (self._split(self.linears[_key(i, f"attention.self.{n}")](x)) for n in ("query", "key", "value"))
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
         joined = mixed.transpose(1, 2).reshape(x.shape)
-        y = self._norm(self.linears[_key(i, "attention.output.dense")](joined) + x, f"encoder.layer.{i}.attention.output.LayerNorm")
+        y = self._norm(
+            self.linears[_key(i, "attention.output.dense")](joined) + x, f"encoder.layer.{i}.attention.output.LayerNorm"
+        )
         wide = F.gelu(self.linears[_key(i, "intermediate.dense")](y))
         return self._norm(self.linears[_key(i, "output.dense")](wide) + y, f"encoder.layer.{i}.output.LayerNorm")
 
@@ -127,7 +135,9 @@ class Schedule:
     """Where to keep what is needed to go on after an interruption; removed at the end."""
 
 
-def train(model: nn.Module, batches: Iterator[Any], loss: Callable[[Any], Tensor], schedule: Schedule, name: str = "model") -> None:
+def train(
+    model: nn.Module, batches: Iterator[Any], loss: Callable[[Any], Tensor], schedule: Schedule, name: str = "model"
+) -> None:
     """Trains the parameters of `model` that ask for gradients, one batch a step; progress goes to standard error.
 
     With a checkpoint of the same schedule, goes on after its last step. Raises `ModelError` if the loss is no number.
@@ -136,7 +146,9 @@ def train(model: nn.Module, batches: Iterator[Any], loss: Callable[[Any], Tensor
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=0.01)
     warm = max(1, int(0.06 * schedule.steps))
-    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: min((s + 1) / warm, (schedule.steps - s) / max(1, schedule.steps - warm)))
+    rate = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda s: min((s + 1) / warm, (schedule.steps - s) / max(1, schedule.steps - warm))
+    )
     first = _resume(model, optimizer, rate, schedule)
     model.train()
     running, begin = None, time.monotonic()
@@ -147,7 +159,9 @@ def train(model: nn.Module, batches: Iterator[Any], loss: Callable[[Any], Tensor
         with torch.autocast("cpu", torch.bfloat16, enabled=schedule.half):
             value = loss(batch)
         if not torch.isfinite(value):
-            raise ModelError(f"training {name}: the loss is {value.item()} at step {step}", hint="lower the learning rate")
+            raise ModelError(
+                f"training {name}: the loss is {value.item()} at step {step}", hint="lower the learning rate"
+            )
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -157,7 +171,12 @@ def train(model: nn.Module, batches: Iterator[Any], loss: Callable[[Any], Tensor
         if (step + 1) % 50 == 0 or step + 1 == schedule.steps:
             seconds = (time.monotonic() - begin) / (step + 1 - first)
             left = seconds * (schedule.steps - step - 1)
-            print(f"{name}: step {step + 1}/{schedule.steps}, loss {running:.4f}, {seconds:.2f} s a step, {left / 60:.1f} min left", file=sys.stderr, flush=True)
+            print(
+                f"{name}: step {step + 1}/{schedule.steps}, loss {running:.4f}, "
+                f"{seconds:.2f} s a step, {left / 60:.1f} min left",
+                file=sys.stderr,
+                flush=True,
+            )
             if schedule.checkpoint and (step + 1) % 200 == 0:
                 _save(model, optimizer, rate, schedule, step + 1)
     model.eval()
@@ -172,7 +191,13 @@ def _signature(schedule: Schedule) -> str:
 def _save(model: nn.Module, optimizer: Any, rate: Any, schedule: Schedule, step: int) -> None:
     assert schedule.checkpoint
     trained = {k: v for k, v in model.named_parameters() if v.requires_grad}
-    state = {"signature": _signature(schedule), "step": step, "model": trained, "optimizer": optimizer.state_dict(), "rate": rate.state_dict()}
+    state = {
+        "signature": _signature(schedule),
+        "step": step,
+        "model": trained,
+        "optimizer": optimizer.state_dict(),
+        "rate": rate.state_dict(),
+    }
     part = schedule.checkpoint.with_suffix(".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     torch.save({**state, "random": torch.get_rng_state()}, part)

@@ -1,7 +1,8 @@
 """Reads public sets of requests and calls (Seal-Tools, UltraTool, SGD, MCP catalogs) into the examples of `corpus`.
 
-Each loader takes the data folder and gives cards and examples. Formats: one JSON object a line, gzipped; `tools.jsonl.gz` with
-id, name, description, input_schema; `queries.jsonl.gz` with query, split, calls. A missing file is a set that is left out.
+Each loader takes the data folder and gives cards and examples. Formats: one JSON object a line, gzipped;
+`tools.jsonl.gz` with id, name, description, input_schema; `queries.jsonl.gz` with query, split, calls. A missing file is
+a set that is left out.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def cards_of(folder: Path) -> dict[str, Card]:
 
 
 def labelled_calls(folder: Path, split: str, longest: int = 420) -> Loaded:
-    """Requests with gold calls. Every call of a request is an example; a value that does not stand in the text is not learned."""
+    """Requests with gold calls, each call an example; a value that does not stand in the text is not learned."""
     cards = cards_of(folder)
     examples = []
     for query in read_lines(folder / "queries.jsonl.gz"):
@@ -90,7 +91,7 @@ def find_value(text: str, value: Any) -> tuple[int, int] | None:
 
 
 def sgd(folder: Path, most: int, seed: int = 0) -> Loaded:
-    """Schema-Guided Dialogue: single user turns with the slots they give, as calls of the service's intents (train services)."""
+    """Schema-Guided Dialogue: user turns with the slots they give, as calls of the train services' intents."""
     r = random.Random(seed)
     cards: dict[str, Card] = {}
     wordings: dict[str, list[str]] = {}
@@ -122,8 +123,7 @@ def sgd(folder: Path, most: int, seed: int = 0) -> Loaded:
         if (
             turn["split"] != "train"
             or not ids
-            or len(turn["values"]) < 2
-            and r.random() < 0.8
+            or (len(turn["values"]) < 2 and r.random() < 0.8)
             or not turn["values"]
             or len(turn["text"]) > 200
         ):

@@ -56,8 +56,8 @@ def _write(path: Path, known: dict[bytes, Vectors]) -> None:
         handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
         with os.fdopen(handle, "wb") as f:
             f.write(packed.getbuffer())
-        os.replace(part, path)
+        Path(part).replace(path)
     except OSError:
         if part:
             with contextlib.suppress(OSError):
-                os.unlink(part)
+                Path(part).unlink()

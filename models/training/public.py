@@ -1,8 +1,8 @@
 """Reads public sets of requests and calls (Seal-Tools, UltraTool, SGD, MCP catalogs) into the examples of `corpus`.
 
 Each loader takes the data folder and gives cards and examples. Formats: one JSON object a line, gzipped;
-`tools.jsonl.gz` with id, name, description, input_schema; `queries.jsonl.gz` with query, split, calls. A missing file is
-a set that is left out.
+`tools.jsonl.gz` with id, name, description, input_schema; `queries.jsonl.gz` with query, split, calls. A missing file
+is a set that is left out.
 """
 
 from __future__ import annotations

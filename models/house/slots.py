@@ -2,7 +2,8 @@
 
 One pass of the backbone sees the card and the instruction together, so that parameters see each other and the choice
 of the tool is made jointly with its arguments. Each parameter points at the tokens of its value, at one of its
-options, at an earlier step whose result it takes, or at itself: absent. (Pointer scores as in Vinyals et al. 2015, arXiv 1506.03134.)
+options, at an earlier step whose result it takes, or at itself: absent. (Pointer scores as in Vinyals et al. 2015,
+arXiv 1506.03134.)
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .core.errors import ConfigError
+from .core.errors import ConfigError, UsageError
 
 NAMES = {"mcp_config": str, "web": bool, "yes": bool}
 """Name -> type of everything that can be set in a file, or as BOTTEGA_NAME in the environment."""
@@ -41,9 +41,9 @@ class Settings:
     ) -> Settings:
         """The settings for a workspace. A flag that is None or False was not given.
 
-        Raises `ConfigError` for a file or variable that cannot be used.
+        Raises `ConfigError` for a file or variable that cannot be used, `UsageError` for a `~name` that nobody has.
         """
-        folder = Path(workspace).expanduser()
+        folder = _expanded(workspace)
         layers = [
             ("flag", {k: v for k, v in (flags or {}).items() if v}),
             ("environment", _environment(environment)),
@@ -59,7 +59,7 @@ class Settings:
             else:
                 origins[name] = "default"
         if path := values.get("mcp_config"):
-            values["mcp_config"] = Path(path).expanduser()
+            values["mcp_config"] = _expanded(path)
         return cls(folder, **values, origins=origins)
 
 
@@ -68,6 +68,13 @@ def config_files(workspace: Path) -> list[tuple[Path, bool]]:
     from platformdirs import user_config_path
 
     return [(workspace / ".bottega" / "config.toml", False), (user_config_path("bottega") / "config.toml", True)]
+
+
+def _expanded(path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(f"nobody's home is known for {str(path)!r}", hint="write the path out") from None
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -84,6 +91,8 @@ def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _file(path: Path, own: bool) -> dict[str, Any]:
     try:
+        if path.is_fifo():
+            raise ConfigError(f"{path} is not a file", hint="remove it")
         found = tomllib.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}

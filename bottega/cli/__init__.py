@@ -13,6 +13,9 @@ def main() -> int:
 
         print(f"bottega {__version__}")
         return 0
-    from .group import run
+    try:
+        from .group import run
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:  # during these imports; `run` has its own word for it
+        return 130

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TextIO
 
 import click
 
@@ -80,6 +81,16 @@ def bottega(ctx: click.Context, debug: bool) -> int | None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs a command line and gives its exit code. Every error becomes one line, with a hint below it."""
+    _open_streams()
+    code = _outcome(arguments)
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _let_go(sys.stderr)
+    return code
+
+
+def _outcome(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments[:1] or os.environ.get("BOTTEGA_DEBUG", "") not in ("", "0")
     try:
         code = _invoke(arguments)
@@ -95,12 +106,12 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _say("cancelled", None, 130)
     except BrokenPipeError:
-        _close_stdout()
+        _let_go(sys.stdout)
         return 1
     except OSError as error:
         if debug:
             raise
-        _close_stdout()
+        _let_go(sys.stdout)
         place = f" ({error.filename})" if error.filename else ""
         return _say(f"{_lower(error.strerror or str(error))}{place}", None, 1)
     except Exception as error:
@@ -110,10 +121,17 @@ def run(arguments: Sequence[str]) -> int:
         return _say(f"unexpected {type(error).__name__}: {error}", hint, 1)
 
 
-def _invoke(arguments: Sequence[str]) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+def _open_streams() -> None:
+    """Makes stdout and stderr take any text, and opens on nothing whichever stream we were started without."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - open until the end
+        elif mode == "w" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _invoke(arguments: Sequence[str]) -> int:
     code = bottega.main(list(arguments), prog_name="bottega", standalone_mode=False)
     return code if isinstance(code, int) else 0
 
@@ -128,14 +146,14 @@ def _say(message: str, hint: str | None, code: int) -> int:
             print(f"hint: {redact(one_line(hint))}", file=sys.stderr)
         sys.stdout.flush()
     except OSError:
-        _close_stdout()
+        _let_go(sys.stdout)
     return code
 
 
-def _close_stdout() -> None:
-    """Points stdout at nothing, so that what is still buffered for a reader that is gone cannot fail again at exit."""
+def _let_go(stream: TextIO) -> None:
+    """Points a stream at nothing, so that what is buffered for a reader that is gone cannot fail again at exit."""
     nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
+    os.dup2(nothing, stream.fileno())
     os.close(nothing)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
@@ -55,12 +56,13 @@ class Progress:
 
     def line(self, text: str, style: str = "") -> None:
         """One line that stays."""
-        if self._terminal is not None:
-            from rich.text import Text
+        with contextlib.suppress(OSError):  # a run goes on where nobody can be told of it: a log on a full disk
+            if self._terminal is not None:
+                from rich.text import Text
 
-            self._terminal.print(Text(text, style=style))
-        else:
-            print(text, file=self._stream, flush=True)
+                self._terminal.print(Text(text, style=style))
+            else:
+                print(text, file=self._stream, flush=True)
 
     def pause(self) -> None:
         """Takes the status line away, so that something can be asked or written."""

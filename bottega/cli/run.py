@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -55,8 +56,11 @@ async def _run(request: str, settings: Settings, form: Form, quiet: bool) -> int
 
     record = Record(request)
     try:
-        async with opened(settings, approve if can_ask() else None) as bottega:
-            async for event in bottega.stream(request):
+        async with (
+            opened(settings, approve if can_ask() else None) as bottega,
+            aclosing(bottega.stream(request)) as events,
+        ):
+            async for event in events:
                 record(event)
                 if form == "stream-json":
                     print(event.model_dump_json(), flush=True)

@@ -79,8 +79,10 @@ def read_config(
     path = Path(source).expanduser()
     if path.is_dir():
         path /= FILE_NAME
-        if not path.exists():
+        if not os.path.lexists(path):  # a link that leads nowhere is a broken file
             return []
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path} is not a file", hint="remove it or put the file there")
     folder = Path(workspace).expanduser() if workspace is not None else path.parent
     variables = os.environ if environment is None else environment
     return [_server(name, entry, variables, folder.resolve()) for name, entry in _entries(_parse(path), path).items()]
@@ -137,8 +139,9 @@ def _parse(path: Path) -> dict[str, Json]:
     except json.JSONDecodeError as error:
         what = error.msg[0].lower() + error.msg[1:]
         raise ConfigError(f"{path}:{error.lineno}:{error.colno}: broken JSON: {what}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}:1:1: broken JSON: nested too deeply") from None
+    except (RecursionError, ValueError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else "a number with too many digits"
+        raise ConfigError(f"{path}:1:1: broken JSON: {what}") from None
     if not isinstance(document, dict):
         raise ConfigError(
             f"{path}:1:1: not a JSON object", hint='it looks like {"mcpServers": {"name": {"command": …}}}'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -79,6 +81,32 @@ def test_every_data_file_of_a_room_is_installed_with_it() -> None:
     data = {root / name for name in listed.splitlines() if not name.endswith(".py")}
     missing = sorted(str(file.relative_to(root)) for file in data - covered if file.name != "README.md")
     assert not missing, f"not in [tool.setuptools.package-data]: {missing}"
+
+
+def test_everything_that_is_imported_is_declared() -> None:
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    declared = {re.split(r"[^\w.-]", line)[0].lower().replace("-", "_") for line in lines}
+    missing = {
+        f"{file.relative_to(root)} imports {name}"
+        for room in [*ROOMS, "bottega"]
+        for file in (root / room).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        for name in imported(node)
+        if {"yaml": "pyyaml", "pydantic_core": "pydantic"}.get(name, name) not in declared
+    }
+    assert not missing, "\n".join(sorted(missing))
+
+
+def imported(node: ast.AST) -> set[str]:
+    """Top-level names of other people's packages that a statement imports."""
+    names: list[str] = []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and not node.level:
+        names = [node.module or ""]
+    return {name.split(".")[0] for name in names} - {"bottega", *sys.stdlib_module_names}
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ from .lora import LoraBackbone, Schedule, pad, train
 
 WIDTH = 96
 """Of the pointer's queries and keys."""
-GROUP = 3
+GROUP = 4
 """Cards a request is shown with: the right one first, then wrong ones."""
 REPEATS = 3
 """Times each template is filled with other values."""
@@ -150,6 +150,8 @@ class Data:
         self.ids = list(cards)
         self.house = [id for id in self.ids if id in house_cards()]
         self.own_house = set(self.house)
+        self.invented = {e.tool for name in ("servers", "clauses") for e in self.sources.get(name, ())}
+        self.hard: dict[str, list[str]] = {}
         self.near: dict[str, list[str]] = {}
         """Tool -> wrong cards near to what is asked of it; a refused request -> house tools near to it."""
 
@@ -175,7 +177,8 @@ class Data:
             keep = [
                 self.ids[j]
                 for j, a in zip(order, alike, strict=True)
-                if j != gold and a < 0.86 and self.cards[self.ids[j]].name != name
+                if j != gold
+                and (self.distinct(tool, self.ids[j]) or (a < 0.86 and self.cards[self.ids[j]].name != name))
             ]
             self.near.setdefault(tool, []).extend(keep[: most // looks])
         house = [place[i] for i in self.house]
@@ -184,6 +187,24 @@ class Data:
         ):
             order = np.argsort(-(vectors[house] @ query))[:most]
             self.near[example.instruction] = [self.house[j] for j in order]
+
+    def distinct(self, one: str, other: str) -> bool:
+        """Whether two tools are known to be different, however alike: both of the house, or both of one invented server."""
+        if one in self.own_house:
+            return other in self.own_house
+        return one in self.invented and one.split("/")[0] == other.split("/")[0]
+
+    def harden(self, model: SlotsModel, most: int = 6) -> None:
+        """Finds for each tool of the corpus the wrong cards that a first model takes for right ones."""
+        asked: dict[str, list[Example]] = {}
+        for example in (e for name in ("house", "servers") for e in self.sources[name]):
+            asked.setdefault(example.tool, []).append(example)
+        for tool, examples in asked.items():
+            found = list(dict.fromkeys(self.near[tool]))[:12]
+            fits = np.zeros(len(found))
+            for example in self.random.sample(examples, min(3, len(examples))):
+                fits += [r.fit for r in model.read(example.instruction, [self.cards[i] for i in found])]
+            self.hard[tool] = [found[j] for j in np.argsort(-fits)[:most]]
 
     def wrong(self, example: Example, count: int) -> list[str]:
         """Wrong cards: of the same server, near ones, house tools, any."""
@@ -198,7 +219,9 @@ class Data:
             found.append(example.before)  # at run time the tool of the step before is always among the candidates
         while len(found) < count:
             draw = r.random()
-            if draw < 0.35 and same:
+            if draw < 0.5 and (hard := self.hard.get(example.tool)):
+                one = r.choice(hard)
+            elif draw < 0.35 and same:
                 one = r.choice(same[:6])
             elif draw < 0.75 and near:
                 one = near[min(int(r.expovariate(0.12)), len(near) - 1)]
@@ -285,7 +308,7 @@ def loss_of(model: SlotsTrainer, rows: list[Row]) -> Tensor:
         if known.any()
         else fit.sum() * 0
     )
-    return binary + 0.5 * listed + pointer
+    return binary + listed + pointer
 
 
 def evaluate(
@@ -370,7 +393,10 @@ def main() -> None:
     print(f"{counts}, {len(data.cards)} cards, {len(held)} held out", file=sys.stderr)
     if not a.measure:
         data.mine(encoder)
-        model = SlotsTrainer(start=Adapter.load(a.start) if a.start else None)
+        start = Adapter.load(a.start) if a.start else None
+        if start is not None:
+            data.harden(SlotsModel(encoder, start))
+        model = SlotsTrainer(start=start)
         schedule = Schedule(a.steps, a.rate, a.seed, a.half, a.out.with_suffix(".checkpoint"))
         train(model, data.batches(encoder, WEIGHTS, a.size), lambda rows: loss_of(model, rows), schedule, "slots")
         model.adapter({"scale": 1.0, "shift": 0.0}).save(a.out)

@@ -189,7 +189,7 @@ class Data:
             self.near[example.instruction] = [self.house[j] for j in order]
 
     def distinct(self, one: str, other: str) -> bool:
-        """Whether two tools are known to be different, however alike: both of the house, or both of one invented server."""
+        """Whether two tools are known to be different, however alike: of the house, or of one invented server."""
         if one in self.own_house:
             return other in self.own_house
         return one in self.invented and one.split("/")[0] == other.split("/")[0]

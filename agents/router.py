@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 ALIKE = 0.6
 """Cosine from which an example of the house is so like one of a new specialist's that it says nothing against it."""
+TAKEN = 0.02
+"""The share of other requests that a new specialist may claim at most."""
 NOBODY = "no specialist or tool here can do this: it would take a server that offers it, or a language model"
 
 
@@ -67,6 +69,8 @@ class Gate:
         for z, rows in unseen(x, labels, told, folds_of(labels, 0)):
             margins[rows] = z[:, 1:].max(1) - z[:, 0]
         scale, shift = platt(margins, labels > 0)
+        if len(others):  # few examples calibrate badly: what is the house's must stay the house's
+            shift = min(shift, -scale * float(np.quantile(margins[labels == 0], 1 - TAKEN)))
         return cls(tuple(one.name for one in specialists), train_head(x, labels, told), scale, shift)
 
     def read(self, vector: Array) -> dict[str, float]:
@@ -153,15 +157,17 @@ def _new(specialists: Sequence[Known], house: Sequence[str]) -> tuple[Known, ...
 
 
 def _route(direction: Direction, own: dict[str, float], roles: Sequence[str], model: RouterModel) -> Route:
-    """Own specialists first; what they leave is the house's, as far as somebody can do it."""
+    """An own specialist if one more likely than not; else it is the house's, or nobody's."""
     left = max(0.0, 1 - sum(own.values()))
-    possible = direction.possible
     total = sum(direction.roles[role] for role in roles) or 1.0
-    scores = {role: left * possible * direction.roles[role] / total for role in roles}
-    scores |= own | {"cannot": left * (1 - possible)}
-    if 1 - scores["cannot"] < model.threshold:
+    house = {role: left * direction.possible * direction.roles[role] / total for role in roles}
+    scores = own | house | {"cannot": left * (1 - direction.possible)}
+    if left < 0.5:
+        best = max(own, key=own.__getitem__)
+    elif direction.possible < model.threshold or not house:
         return Route(kind="cannot", confidence=scores["cannot"], scores=scores, reason=NOBODY)
-    best = max((name for name in scores if name != "cannot"), key=scores.__getitem__)
+    else:
+        best = max(house, key=house.__getitem__)
     if best == "plan":
         return Route(kind="plan", confidence=scores[best], scores=scores)
     return Route(kind="specialist", specialist=best, confidence=scores[best], scores=scores)

@@ -1,4 +1,4 @@
-"""Whether a model still works: its files are whole, its numbers are numbers, it answers what it did when it was made."""
+"""Whether a model still works: its files are whole, its numbers are numbers, it answers as when it was made."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def _time(path: Path) -> int:
 
 
 def model_app(encoder: Encoder, folder: Path | None = None, hosts: Sequence[str] = LOOPBACK) -> Starlette:
-    """The ASGI application. Requests for others than `hosts` are refused: no web page reaches it by a name of its own."""
+    """The ASGI application. Requests for others than `hosts` are refused: no web page reaches it by its own name."""
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
@@ -207,8 +207,8 @@ def model_app(encoder: Encoder, folder: Path | None = None, hosts: Sequence[str]
             raise Refusal(400, f"dimensions is {body['dimensions']!r}: vectors have {HIDDEN}", param="dimensions")
         _, adapter = await asyncio.to_thread(models.adapter, name)
         vectors = await batcher.embed(texts, adapter)
-        show = _base64 if form == "base64" else np.ndarray.tolist
-        data = [{"object": "embedding", "index": i, "embedding": show(v)} for i, v in enumerate(vectors)]
+        shown = [_base64(v) if form == "base64" else v.tolist() for v in vectors]
+        data = [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(shown)]
         return JSONResponse({"object": "list", "data": data, "model": name, "usage": _usage(encoder, texts)})
 
     async def classify(request: Request) -> Response:
@@ -302,7 +302,8 @@ async def serve_models(
     port: int = 8766,
     started: Callable[[str], None] = lambda address: None,
 ) -> None:
-    """Serves at `http://host:port/v1` until it is cancelled; port 0 takes any that is free. What is under way is answered.
+    """Serves at `http://host:port/v1` until it is cancelled; port 0 takes any that is free. What is under way is
+    answered.
 
     `started` is given the base URL once it can be used. Raises `UsageError` where the address cannot be had.
     """

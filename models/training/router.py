@@ -89,7 +89,8 @@ def _requests(servers: Sequence[Server], seed: int, repeats: int) -> Iterator[Re
     number = 0
     for server in servers:
         singles = [(id, text) for id, templates in server.requests.items() for text in templates]
-        for what in [*singles, *server.compounds]:
+        asked: list[tuple[str, str] | list[dict[str, str]]] = [*singles, *server.compounds]
+        for what in asked:
             number += 1
             split = _draw(chance, server.held_out)
             for _ in range(repeats if split == "train" else 1):
@@ -245,7 +246,7 @@ def main() -> None:
         seed=args.seed,
         trained_on=f"{sizes['train']} requests made of 70% of the corpus's templates",
         held_out=f"{sizes['test']} requests of the other templates; {sizes['unseen']} of servers it never saw",
-        details={**details, "untrained": untrained},
+        details={**{str(k): v for k, v in details.items()}, "untrained": untrained},
     )
     card.of(adapter, args.out).save(args.out.with_suffix(".json"))
     print(json.dumps({"figures": details, "untrained": untrained}, indent=1))

@@ -151,7 +151,6 @@ class Data:
         self.house = [id for id in self.ids if id in house_cards()]
         self.own_house = set(self.house)
         self.invented = {e.tool for name in ("servers", "clauses") for e in self.sources.get(name, ())}
-        self.hard: dict[str, list[str]] = {}
         self.near: dict[str, list[str]] = {}
         """Tool -> wrong cards near to what is asked of it; a refused request -> house tools near to it."""
 
@@ -194,18 +193,6 @@ class Data:
             return other in self.own_house
         return one in self.invented and one.split("/")[0] == other.split("/")[0]
 
-    def harden(self, model: SlotsModel, most: int = 6) -> None:
-        """Finds for each tool of the corpus the wrong cards that a first model takes for right ones."""
-        asked: dict[str, list[Example]] = {}
-        for example in (e for name in ("house", "servers") for e in self.sources[name]):
-            asked.setdefault(example.tool, []).append(example)
-        for tool, examples in asked.items():
-            found = list(dict.fromkeys(self.near[tool]))[:12]
-            fits = np.zeros(len(found))
-            for example in self.random.sample(examples, min(3, len(examples))):
-                fits += [r.fit for r in model.read(example.instruction, [self.cards[i] for i in found])]
-            self.hard[tool] = [found[j] for j in np.argsort(-fits)[:most]]
-
     def wrong(self, example: Example, count: int) -> list[str]:
         """Wrong cards: of the same server, near ones, house tools, any."""
         r = self.random
@@ -219,9 +206,7 @@ class Data:
             found.append(example.before)  # at run time the tool of the step before is always among the candidates
         while len(found) < count:
             draw = r.random()
-            if draw < 0.5 and (hard := self.hard.get(example.tool)):
-                one = r.choice(hard)
-            elif draw < 0.35 and same:
+            if draw < 0.45 and same:
                 one = r.choice(same[:6])
             elif draw < 0.75 and near:
                 one = near[min(int(r.expovariate(0.12)), len(near) - 1)]
@@ -394,8 +379,6 @@ def main() -> None:
     if not a.measure:
         data.mine(encoder)
         start = Adapter.load(a.start) if a.start else None
-        if start is not None:
-            data.harden(SlotsModel(encoder, start))
         model = SlotsTrainer(start=start)
         schedule = Schedule(a.steps, a.rate, a.seed, a.half, a.out.with_suffix(".checkpoint"))
         train(model, data.batches(encoder, WEIGHTS, a.size), lambda rows: loss_of(model, rows), schedule, "slots")

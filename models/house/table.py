@@ -54,6 +54,8 @@ SUMMABLE: dict[Type, tuple[Aggregate, ...]] = {
 LIKELY_IF_SAID = 0.3
 """A condition is made from this probability on if the question has a value for it, else from one half."""
 MAX_QUESTION, MAX_TOKENS, MAX_NAME, MAX_VALUE, SHOWN = 64, 384, 8, 6, 3
+_JOINT = re.compile(r"""["'\s]*(?:,|,?\s*(?:or|and|nor)(?: in| from| the| for)*)["'\s]*""")
+"""What stands between values of which any is meant."""
 _QUOTES = " \"'\u201c\u201d\u2018\u2019.,;:?!()"
 PATH = Path(__file__).parent / "table.safetensors"
 
@@ -355,15 +357,11 @@ class _Decoder:
     def _listed(self, chosen: Found, said: Sequence[Found]) -> list[Found]:
         """`chosen` with the values that are joined to it by "or", "and" or a comma."""
         row = [chosen]
-        for f in sorted(said, key=lambda f: f.start):
-            if f.start >= row[-1].end and re.fullmatch(
-                r"\s*(?:,|,?\s*(?:or|and|nor)(?: in| from| the| for)*)\s*", self.question[row[-1].end : f.start].lower()
-            ):
+        for f in sorted(said, key=lambda f: (f.start, -f.end)):
+            if f.start >= row[-1].end and _JOINT.fullmatch(self.question[row[-1].end : f.start].lower()):
                 row.append(f)
-        for f in sorted(said, key=lambda f: -f.end):
-            if f.end <= row[0].start and re.fullmatch(
-                r"\s*(?:,|,?\s*(?:or|and|nor)(?: in| from| the| for)*)\s*", self.question[f.end : row[0].start].lower()
-            ):
+        for f in sorted(said, key=lambda f: (-f.end, f.start)):
+            if f.end <= row[0].start and _JOINT.fullmatch(self.question[f.end : row[0].start].lower()):
                 row.insert(0, f)
         return row
 

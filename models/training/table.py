@@ -45,7 +45,8 @@ POINTER = 48
 BATCH = 24
 LONGEST = 152
 """Tokens; longer examples are not trained on."""
-WIKISQL_SHARE = 0.3
+WIKISQL_SHARE = 0.27
+LEARNING_RATE = 1e-3
 NONE = -100
 
 
@@ -232,7 +233,7 @@ def build(data: Path | None, schedule: Schedule, rank: int = 16) -> Adapter:
     """Trains an adapter."""
     encoder = open_encoder()
     source = data / "wikisql" / "test.jsonl.gz" if data else None
-    real = wikisql.read(source) if source and source.exists() else []
+    real = wikisql.read(source, clean=True) if source and source.exists() else []
     net = TableNet(rank, schedule.seed)
     train(net, batches(encoder, real, schedule.seed), lambda batch: loss(net, batch), schedule, "table")
     return net.adapter()
@@ -253,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         adapter = Adapter.load(options.out)
     else:
         checkpoint = options.out.with_suffix(".checkpoint")
-        schedule = Schedule(options.steps, seed=options.seed, half=not options.full_precision, checkpoint=checkpoint)
+        schedule = Schedule(options.steps, LEARNING_RATE, options.seed, not options.full_precision, checkpoint)
         adapter = build(options.data, schedule)
     adapter = evaluation.calibrated(adapter, options.data)
     adapter.save(options.out)

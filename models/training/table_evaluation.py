@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ..adapters import Adapter
-from ..encoder import open_encoder
+from ..backbone import find
+from ..encoder import Encoder
 from ..house.table import Column, Sketch, TableModel
 from . import table_wikisql as wikisql
 from .table_baseline import Baseline
 from .table_grammar import Example, questions
 from .table_schemas import read_yaml
 
-GRAMMAR, WIKISQL, CALIBRATION = 1500, 2000, 400
+GRAMMAR, WIKISQL, CALIBRATION = 1000, 1000, 400
 """How many questions are measured on, and how many others the confidence is fitted on."""
 _KINDS = {"text": "VARCHAR", "number": "DOUBLE", "date": "DATE", "boolean": "BOOLEAN"}
 
@@ -158,7 +159,7 @@ def calibrated(adapter: Adapter, data: Path | None) -> Adapter:
     examples = list(itertools.islice(questions(random.Random(11)), CALIBRATION))
     if data and (dev := data / "wikisql" / "dev.jsonl.gz").exists():
         examples += wikisql.read(dev)[:CALIBRATION]
-    found = outcomes(examples, TableModel(open_encoder(), plain).sketch)
+    found = outcomes(examples, TableModel(Encoder(find(), threads=1), plain).sketch)
     scores = [
         math.log(o.sketch.confidence / (1 - o.sketch.confidence)) if 0 < o.sketch.confidence < 1 else -40.0
         for o in found
@@ -180,7 +181,8 @@ def _fit(scores: Sequence[float], right: Sequence[float]) -> tuple[float, float]
 
 def card(adapter: Adapter, data: Path | None, command: str, seed: int, size: int) -> dict[str, Any]:
     """The model's card: what it is, where it comes from, and what it reaches beside the untrained backbone."""
-    model, baseline = TableModel(open_encoder(), adapter), Baseline(open_encoder())
+    encoder = Encoder(find(), threads=1)
+    model, baseline = TableModel(encoder, adapter), Baseline(encoder)
     sets = {"held_out_tables": held_out()}
     sources = [
         {

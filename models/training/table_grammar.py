@@ -200,6 +200,12 @@ class _Writer:
         self.said: list[Said] = []
         self.slots: dict[str, str] = {}
         noun = rng.choice(table.schema.rows)
+        if rng.random() < 0.2:
+            noun = (
+                "person/people"
+                if table.schema.people
+                else rng.choice(["entry", "record", "row", "one", "item", "line"])
+            )
         self.slots |= {"row": singular(noun), "rows": plural(noun), "that": "who" if table.schema.people else "that"}
         self.key = next(iter(table.known("key")), None)
         if self.key:
@@ -448,6 +454,7 @@ class _Writer:
         if unit:
             behind += [f"with {amount} {unit}"] * 2
             verbs += [f"have {amount} {unit}"]
+        behind += [p.removeprefix("are ").replace("{n}", text) for p in f.phrases(key) if p.startswith("are ")] * 2
         if op in (">", "<") and f.kind == "amount":
             behind += [f"{comparison} {text}"]
         return Said([Condition(column.name, op, value)], behind, verbs)
@@ -676,6 +683,8 @@ def _wrapped(text: str, schema: Schema, rng: random.Random) -> str:
         if question and rng.random() < 0.5 and opener.strip() not in ("find", "check"):
             text = f"{question[1]} {question[3]} {question[2]}"
         text = opener + re.sub(r"^(tell me|find|show me) ", "", text)
+    if rng.random() < 0.2:
+        text = re.sub(r"^(who|what|which) is ", r"\1's ", text)
     if rng.random() < 0.3:
         text = text.lower()
     elif rng.random() < 0.8:

@@ -26,16 +26,28 @@ AGGREGATES: dict[str, Aggregate] = {
 ROWS = 14
 
 
-def read(path: Path, seed: int = 0) -> list[Example]:
+SIGNS = {
+    "MAX": r"\b(max\w*|most|highest|last|latest|best|top|recent|more|greatest|high|\w{3,}est)\b",
+    "MIN": r"\b(min\w*|least|lowest|first|fewest|earliest|worst|low|smallest|\w{3,}est)\b",
+    "COUNT": r"\b(how many|number|count|total|amount)\b",
+    "SUM": r"\b(sum|total|how many|how much|combined|altogether|all)\b",
+    "AVG": r"\b(average|mean|avg)\b",
+}
+"""What a question with an aggregate says, if the aggregate is no slip of the annotators."""
+
+
+def read(path: Path, seed: int = 0, *, clean: bool = False) -> list[Example]:
     """The questions of a file, in its order, over tables with some columns of other tables mixed in.
 
     Left out: questions whose conditions the file does not have (those of its second phase that have none), and
-    questions that do not say the value of a condition.
+    questions that do not say the value of a condition; if `clean`, also those that do not ask for their aggregate.
     """
     with gzip.open(path, "rt", encoding="utf-8") as f:
         entries = [json.loads(line) for line in f]
     entries = [e for e in entries if e["phase"] == 1 or e["sql"]["conds"]]
     known = _Known(entries)
+    if clean:
+        entries = [e for e in entries if re.search(SIGNS.get(e["sql"]["agg"], ""), e["question"], re.I)]
     rng = random.Random(seed)
     return [example for e in entries if (example := _example(e, known, rng)) is not None]
 

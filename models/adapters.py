@@ -5,6 +5,7 @@ LoRA as in Hu et al. 2021 (arXiv 2106.09685), with the scale folded into B. Head
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -52,7 +53,9 @@ class Adapter:
         """
         from safetensors.numpy import save
 
-        tensors: dict[str, NDArray[Any]] = {f"lora.{k}": v.astype(np.float16) for k, v in self.lora.items()}
+        tensors: dict[str, NDArray[Any]] = {
+            f"lora.{k}": np.ascontiguousarray(v, np.float16) for k, v in self.lora.items()
+        }
         tensors |= {f"head.{k}": np.ascontiguousarray(v, np.float32) for k, v in self.heads.items()}
         metadata = {"name": self.name, "format": "bottega-adapter-1", "settings": json.dumps(self.settings)}
         metadata["sha256"] = _digest(tensors, metadata["settings"])
@@ -62,7 +65,8 @@ class Adapter:
             part.write_bytes(save(tensors, metadata))
             part.replace(path)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink()
             raise ModelError(f"{path} cannot be written: {error.strerror}") from None
 
     @classmethod

@@ -131,7 +131,8 @@ def _download() -> Path:
                         progress.advance(bar, len(chunk))
                 part.replace(target / name)
     except (httpx.HTTPError, OSError) as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelError(
-            f"the weights of {NAME} are not on this machine and could not be downloaded: {error}", hint=HOW_TO_GET
+            f"the weights of {NAME} are not on this machine and could not be downloaded: {why}", hint=HOW_TO_GET
         ) from None
     return target

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.errors import UsageError
 from ..models.house.retriever import RetrieverModel, tool_text
 from .lexical import Bm25
-from .vectors import cached
+from .vectors import Vectors, cached
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,18 @@ class ToolIndex:
     """An exact index in memory. Vectors are kept on disk by content, so that only changed tools are encoded again."""
 
     def __init__(
-        self, tools: Sequence[ToolSpec], vectors: NDArray[np.float32], model: RetrieverModel, path: Path | None
+        self,
+        tools: Iterable[ToolSpec | Mapping[str, Any]],
+        model: RetrieverModel,
+        path: Path | None = None,
+        at_hand: Mapping[str, Vectors] | None = None,
     ) -> None:
-        self.tools = list(tools)
-        self._vectors = vectors
+        self.tools = [t if isinstance(t, ToolSpec) else _spec(t) for t in tools]
         self._model = model
         self._path = path
-        self._lexical = Bm25([tool_text(t.name, t.description, t.input_schema, t.server) for t in self.tools])
+        self._texts = [tool_text(t.name, t.description, t.input_schema, t.server) for t in self.tools]
+        self._vectors = cached(path, self._texts, model.version, model.encode_tools, at_hand)
+        self._lexical = Bm25(self._texts)
 
     @classmethod
     def build(
@@ -54,16 +60,16 @@ class ToolIndex:
         path: Path | str | None = None,
         model: RetrieverModel | None = None,
     ) -> ToolIndex:
-        """Indexes `tools`; `path` is a file that keeps their vectors between runs."""
-        specs = [t if isinstance(t, ToolSpec) else _spec(t) for t in tools]
-        model = model or RetrieverModel.open()
-        where = Path(path) if path else None
-        texts = [tool_text(t.name, t.description, t.input_schema, t.server) for t in specs]
-        return cls(specs, cached(where, texts, model.version, model.encode_tools), model, where)
+        """Indexes `tools`; `path` is a file that keeps their vectors between runs.
+
+        A mapping has `id` and `name`, and may have `server`, `description` and `input_schema`. Raises `UsageError` for
+        one that lacks a name, `ModelError` if the retriever cannot be opened.
+        """
+        return cls(tools, model or RetrieverModel.open(), Path(path) if path else None)
 
     def sync(self, tools: Iterable[ToolSpec | Mapping[str, Any]]) -> ToolIndex:
-        """An index of these tools; those unchanged are not encoded again if the index has a path."""
-        return ToolIndex.build(tools, self._path, self._model)
+        """An index of these tools; those that this one knows are not encoded again."""
+        return ToolIndex(tools, self._model, self._path, dict(zip(self._texts, self._vectors, strict=True)))
 
     def search(self, query: str, k: int = 10) -> list[ToolHit]:
         """The `k` best tools for a query, best first."""
@@ -89,6 +95,8 @@ def _spread(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _spec(tool: Mapping[str, Any]) -> ToolSpec:
+    if not tool.get("id") or not tool.get("name"):
+        raise UsageError(f"a tool without id or name: {str(dict(tool))[:200]}", hint="give both as text")
     return ToolSpec(
         tool["id"],
         tool.get("server") or "",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_WORD = re.compile(r"[a-z]+|\d+", re.I)
+_WORD = re.compile(r"[^\W\d_]+|\d+")
 _STOP = frozenset(
     re.findall(
         r"\w+",

@@ -25,7 +25,7 @@ def cached(
     encode: Callable[[list[str]], Vectors],
     at_hand: Mapping[str, Vectors] | None = None,
 ) -> Vectors:
-    """Vectors of `texts` (len(texts), width): those `at_hand` or in the file at `path`, the others encoded and added to it.
+    """Vectors of `texts` (len(texts), width): those `at_hand` or in the file at `path`; others are encoded and added.
 
     `version` names the encoder: another one, other vectors. A file that cannot be read or written only costs time.
     """

@@ -16,9 +16,10 @@ REQUEST_TOKENS, TOOL_TOKENS = 64, 96
 
 def tool_text(name: str, description: str, schema: Mapping[str, Any], server: str = "") -> str:
     """What is encoded of a tool: its name in words, description, parameter names with their descriptions, server."""
+    properties = schema.get("properties")
     parameters = "; ".join(
         f"{words(key)} {prop.get('description') or ''}".strip()
-        for key, prop in (schema.get("properties") or {}).items()
+        for key, prop in (properties.items() if isinstance(properties, Mapping) else ())
         if isinstance(prop, Mapping)
     )
     return (

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from ..adapters import Adapter, Array
-from ..encoder import Encoder, open_encoder
+from ..backbone import HIDDEN
+from ..encoder import CLS, SEP, Encoder, open_encoder
 
-CLS, SEP = 101, 102
 PARAMETER, OPTION, EARLIER = 1, 2, 3
 """Unused words of the vocabulary, as markers."""
 
@@ -28,6 +28,11 @@ MAX_CARD, MAX_EARLIER, MAX_TEXT = 176, 24, 120
 """Tokens kept of a card, of each earlier instruction, and of the instruction."""
 MAX_DESCRIPTION, MAX_PARAMETERS, MAX_OPTIONS = 40, 10, 12
 PATH = Path(__file__).parent / "slots.safetensors"
+HEADS = {
+    "fit.weight": (HIDDEN,),
+    "fit.bias": (1,),
+    **{f"{side}.{role}": (HIDDEN, -1) for side in ("start", "end") for role in ("query", "key")},
+}
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,7 @@ class SlotsModel:
 
     @classmethod
     def open(cls, path: Path = PATH, weights: Path | None = None) -> SlotsModel:
-        return cls(open_encoder(weights), Adapter.load(path))
+        return cls(open_encoder(weights), Adapter.load(path, HEADS))
 
     def read(
         self, instruction: str, cards: Sequence[Card], earlier: Sequence[str] = (), batch: int = 8

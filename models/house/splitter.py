@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import itertools
 import re
+import string
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..adapters import Adapter
-from ..encoder import Encoder, open_encoder
+from ..backbone import HIDDEN
+from ..encoder import CLS, SEP, Encoder, open_encoder
 
-CLS, SEP = 101, 102
 MAX_TOKENS = 254
+"""Tokens that are looked at; what comes after them belongs to the last clause."""
 PATH = Path(__file__).parent / "splitter.safetensors"
+HEADS = {"cut.weight": (HIDDEN,), "cut.bias": (1,)}
 
 _UNITS = re.compile(
-    r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|\u201c[^\u201d]*\u201d|\u2018[^\u2019]*\u2019"
-    r"|\([^()]*\)|\[[^\[\]]*\]|`[^`]*`|[^\s,;:?!]*[./][^\s,;:?!]*\w"
+    r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|\u201c[^\u201c\u201d]*\u201d|\u2018[^\u2018\u2019]*\u2019"
+    r"|\([^()]*\)|\[[^\[\]]*\]|`[^`]*`|(?<![^\s,;:?!])(?=[^\s,;:?!./]*+[./])[^\s,;:?!]++"
 )
 """Quoted strings, brackets, file names and numbers: no clause begins inside one."""
 _LINK = re.compile(
@@ -47,7 +50,7 @@ class SplitterModel:
 
     @classmethod
     def open(cls, path: Path = PATH, weights: Path | None = None) -> SplitterModel:
-        return cls(open_encoder(weights), Adapter.load(path))
+        return cls(open_encoder(weights), Adapter.load(path, HEADS))
 
     def split(self, request: str) -> list[Clause]:
         """The clauses of a request, at least one, in order. A clause's confidence is that of the cuts beside it."""
@@ -79,5 +82,4 @@ class SplitterModel:
 
 def clean(text: str) -> str:
     """A clause without its link words and commas, its last full stop gone."""
-    text = _LINK.sub("", text.strip())
-    return re.sub(r"[\s,;.]+$", "", text)
+    return _LINK.sub("", text.strip()).rstrip(string.whitespace + ",;.")

@@ -2,8 +2,8 @@
 
     python -m bottega.models.training.graph
 
-Weights are external data at their offset in the safetensors file, so nothing is exported at install. Every linear layer adds
-`(x A) B` with the LoRA matrices A (in, rank) and B (rank, out) as optional inputs; zeros of rank 1 are their defaults.
+Weights are external data at their offset in the safetensors file, so nothing is exported at install. Every linear layer
+adds `(x A) B` with the LoRA matrices A (in, rank) and B (rank, out) as optional inputs, by default zeros of rank 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..adapters import LINEARS
 from ..backbone import HEADS, HIDDEN, LAYERS, find
 
 OUTPUT = Path(__file__).parent.parent / "backbone.onnx"
@@ -55,23 +54,31 @@ class _Builder:
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
-    def constant(self, name: str, value: np.ndarray) -> str:
+    def constant(self, name: str, value: np.ndarray | np.floating) -> str:
         if all(i.name != name for i in self.initializers):
-            self.initializers.append(numpy_helper.from_array(value, name))
+            self.initializers.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
     def weight(self, name: str) -> str:
         """An initializer that lies in the safetensors file."""
         entry = self.header[name]
         begin, end = entry["data_offsets"]
-        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=entry["shape"], data_location=TensorProto.EXTERNAL)
-        for key, value in (("location", "model.safetensors"), ("offset", self.data_start + begin), ("length", end - begin)):
+        tensor = TensorProto(
+            name=name, data_type=TensorProto.FLOAT, dims=entry["shape"], data_location=TensorProto.EXTERNAL
+        )
+        for key, value in (
+            ("location", "model.safetensors"),
+            ("offset", self.data_start + begin),
+            ("length", end - begin),
+        ):
             tensor.external_data.add(key=key, value=str(value))
         self.initializers.append(tensor)
         return name
 
     def norm(self, x: str, prefix: str) -> str:
-        return self.op("LayerNormalization", x, self.weight(f"{prefix}.weight"), self.weight(f"{prefix}.bias"), epsilon=1e-12)
+        return self.op(
+            "LayerNormalization", x, self.weight(f"{prefix}.weight"), self.weight(f"{prefix}.bias"), epsilon=1e-12
+        )
 
     def linear(self, x: str, layer: int, name: str) -> str:
         prefix = f"encoder.layer.{layer}.{name}"
@@ -120,7 +127,6 @@ class _Builder:
 
 
 def main() -> None:
-    assert len(LINEARS) == 6
     OUTPUT.write_bytes(build(find().weights).SerializeToString())
     print(f"{OUTPUT}: {OUTPUT.stat().st_size} bytes")
 

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from ..adapters import Adapter
 from ..cards import Card as ModelCard
 from ..cards import Source
-from ..encoder import Encoder, open_encoder
+from ..encoder import CLS, SEP, Encoder, open_encoder
 from ..house.retriever import PATH, REQUEST_TOKENS, TOOL_TOKENS, RetrieverModel
 from ..house.slots import Card, words
 from . import options, public
@@ -97,8 +97,8 @@ def batches(
         rows: list[Pair] = []
         for name in r.choices(names, [WEIGHTS[n] for n in names], k=2):
             rows += r.sample(sources[name], min(size // 2, len(sources[name])))
-        requests = [[101, *encoder.tokenize(q).ids[: REQUEST_TOKENS - 2], 102] for q, _, _ in rows]
-        tools = [[101, *encoder.tokenize(t).ids[: TOOL_TOKENS - 2], 102] for _, _, t in rows]
+        requests = [[CLS, *encoder.tokenize(q).ids[: REQUEST_TOKENS - 2], SEP] for q, _, _ in rows]
+        tools = [[CLS, *encoder.tokenize(t).ids[: TOOL_TOKENS - 2], SEP] for _, _, t in rows]
         head = [t.split(":")[0] for _, _, t in rows]
         wrong = torch.tensor(
             [[a[1] != b[1] and head[i] != head[j] for j, b in enumerate(rows)] for i, a in enumerate(rows)]

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from ..adapters import Adapter
 from ..backbone import HIDDEN
 from ..cards import Card, Source
-from ..encoder import Encoder, open_encoder
-from ..house.splitter import CLS, MAX_TOKENS, PATH, SEP, Clause, SplitterModel
+from ..encoder import CLS, SEP, Encoder, open_encoder
+from ..house.splitter import MAX_TOKENS, PATH, Clause, SplitterModel
 from . import options, public
 from .corpus import Server, compounds, impossible_requests, read_servers, singles
 from .lora import LoraBackbone, Schedule, pad, train

@@ -34,6 +34,7 @@ _FROM = re.compile(r"\b(?:from|out of|since)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
 _TO = re.compile(r"\b(?:to|into|onto|until|till)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
 _FROM_NAME = re.compile(r"\b(?:from|source|start|origin|begin|old)\b")
 _TO_NAME = re.compile(r"\b(?:to|target|end|destination|new|until)\b")
+_CAPITALS = re.compile(r"(?<![\w.-])[A-Z]{3,}(?![\w.-])")
 _JOINED = re.compile(r"^\s*(?:,|and|or|&|,\s*(?:and|or))\s+(?:(?:the|for|of|in|at)\s+)?(?:\w+\s+)?$", re.I)
 _EDGES = " \t\n,;:.!?\"'\u201c\u201d\u2018\u2019`"
 _EMPTY = frozenset(["the", "a", "an", "of", "in", "to", "for", "at", "on", "it", "its", "that", "this"])
@@ -72,7 +73,7 @@ class Filled:
     """Required parameters that nothing fills."""
     confidence: float
     unused: int = 0
-    """Paths, quotations, numbers and dates of the instruction that no argument takes up."""
+    """Paths, quotations, numbers, dates and words in capitals that no argument takes up."""
 
     unknown: int = 0
     """Paths to read that are not in the workspace."""
@@ -124,7 +125,7 @@ def _assign(
     used: list[tuple[int, int]] = []
     for score, name, candidate in pairs:
         schema = tool.parameters.get(name) or {}
-        if name in chosen or absent[name] > score + (_doubt(candidate) if name in tool.required else 0.0):
+        if name in chosen or absent[name] > score + _doubt(candidate, name in tool.required):
             continue
         if candidate.end and any(b < candidate.end and candidate.begin < e for b, e in used):
             continue
@@ -148,8 +149,11 @@ def _names(value: Json) -> list[Json]:
     return parts if len(parts) > 1 and all(re.match(r"[A-Z0-9]", p) for p in parts) else [value]
 
 
-def _doubt(candidate: Candidate) -> float:
-    """How much likelier `absent` may be than this value of a required parameter."""
+def _doubt(candidate: Candidate, required: bool) -> float:
+    """How much likelier `absent` may be than this value; below zero, how much less likely it has to be."""
+    if not required:
+        unsaid = not candidate.end and not isinstance(candidate.value, Reference)
+        return -0.7 if unsaid else 0.0
     if candidate.typed:
         return 5.0
     return 2.5 if candidate.end else 0.5
@@ -191,6 +195,7 @@ def _unused(text: str, used: Sequence[tuple[int, int]], files: Sequence[str], ta
     said = paths(text, files)
     if not takes_all:
         said += [*quoted(text), *numbers(text), *dates(text), *times(text)]
+        said += [Mention(m.start(), m.end(), m[0]) for m in _CAPITALS.finditer(text)]
     left: list[Mention] = []
     for mention in sorted(said, key=lambda m: m.begin - m.end):
         if not any(b < mention.end and mention.begin < e for b, e in [*used, *((m.begin, m.end) for m in left)]):

@@ -17,7 +17,6 @@ import numpy as np
 from ..core.errors import UsageError
 from ..models.adapters import Array
 from ..models.classifier import words_of
-from ..models.encoder import Encoder
 from ..models.heads import apply, folds_of, platt, sigmoid, softmax, train_head, unseen
 from ..models.house.router import LIMIT, Direction, RouterModel
 from .plan import Route
@@ -28,8 +27,10 @@ if TYPE_CHECKING:
 
 ALIKE = 0.6
 """Cosine from which an example of the house is so like one of a new specialist's that it says nothing against it."""
-TAKEN = 0.02
+TAKEN = 0.03
 """The share of other requests that a new specialist may claim at most."""
+HOUSE_WORD = 0.7
+"""How sure the house's model counts as, at most, of what the house can do, when a specialist it never met is weighed."""
 NOBODY = "no specialist or tool here can do this: it would take a server that offers it, or a language model"
 
 
@@ -51,15 +52,15 @@ class Gate:
     shift: float
 
     @classmethod
-    def fit(cls, specialists: Sequence[Known], encoder: Encoder, others: Array) -> Gate:
-        """Learns from descriptions and examples, against vectors of `others` without those that are like them."""
+    def fit(cls, specialists: Sequence[Known], model: RouterModel) -> Gate:
+        """Learns from descriptions and examples, against the house's examples without those that are like them."""
         texts, y = [], []
         for k, one in enumerate(specialists, 1):
             mine = [text for text in (one.description, *one.examples) if text.strip()]
             texts += mine
             y += [k] * len(mine)
-        told = encoder.embed([words_of(one.name, one.description) for one in specialists], limit=LIMIT)
-        own = encoder.embed(texts, limit=LIMIT)
+        told = model.encoder.embed([words_of(one.name, one.description) for one in specialists], limit=LIMIT)
+        own, others = model.encoder.embed(texts, limit=LIMIT), np.concatenate(model.examples)
         others = others[(others @ own.T).max(1) < ALIKE]
         rest = others.mean(0, keepdims=True)
         told = np.concatenate([rest / np.linalg.norm(rest).clip(1e-9), told])
@@ -69,16 +70,27 @@ class Gate:
         for z, rows in unseen(x, labels, told, folds_of(labels, 0)):
             margins[rows] = z[:, 1:].max(1) - z[:, 0]
         scale, shift = platt(margins, labels > 0)
-        if len(others):  # few examples calibrate badly: what is the house's must stay the house's
-            shift = min(shift, -scale * float(np.quantile(margins[labels == 0], 1 - TAKEN)))
-        return cls(tuple(one.name for one in specialists), train_head(x, labels, told), scale, shift)
+        # A few examples calibrate badly, so it is also held that what is the house's stays the house's.
+        claims = (margins * scale + _against_house(model, x))[labels == 0]
+        return cls(
+            tuple(one.name for one in specialists),
+            train_head(x, labels, told),
+            scale,
+            min(shift, -float(np.quantile(claims, 1 - TAKEN))),
+        )
 
-    def read(self, vector: Array) -> dict[str, float]:
+    def read(self, vector: Array, model: RouterModel) -> dict[str, float]:
         """The probability of each of its specialists; what is missing to one is for the others."""
-        z = apply(self.weights, vector[None])[0]
-        taken = float(sigmoid(np.array((z[1:].max() - z[0]) * self.scale + self.shift)))
-        shares = softmax(z[None, 1:] * self.scale)[0]
-        return {name: taken * float(share) for name, share in zip(self.names, shares, strict=True)}
+        z = apply(self.weights, vector[None])
+        claim = (z[0, 1:].max() - z[0, 0]) * self.scale + self.shift + _against_house(model, vector[None])[0]
+        shares = softmax(z[:, 1:] * self.scale)[0]
+        return {name: float(sigmoid(claim) * share) for name, share in zip(self.names, shares, strict=True)}
+
+
+def _against_house(model: RouterModel, vectors: Array) -> Array:
+    """Log-odds that the house cannot do a request, within bounds: it never had to know the new specialist."""
+    p = model.doable(vectors).clip(1 - HOUSE_WORD, HOUSE_WORD)
+    return np.asarray(np.log(1 - p) - np.log(p))
 
 
 @dataclass
@@ -124,12 +136,12 @@ class Router:
         vector = self.model.embed(request)
         direction = self.model.read(vector, self._vectors(tools))
         here = {one.name for one in specialists}
-        own = self._gate(new).read(vector) if new else {}
+        own = self._gate(new).read(vector, self.model) if new else {}
         return _route(direction, own, [role for role in self.model.roles if role in here or role == "plan"], self.model)
 
     def _gate(self, new: tuple[Known, ...]) -> Gate:
         if new not in self._gates:
-            self._gates[new] = Gate.fit(new, self.model.encoder, np.concatenate(self.model.examples))
+            self._gates[new] = Gate.fit(new, self.model)
         return self._gates[new]
 
     def _vectors(self, tools: Sequence[Tool]) -> Array | None:

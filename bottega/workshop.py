@@ -203,7 +203,9 @@ class Bottega:
             self._house = tuple(tool for toolset in house_toolsets() for tool in toolset)
         servers = self._connected()
         remote, problems = await servers.tools() if servers else ([], [])
-        notices: list[tuple[Level, str]] = [("warning", text) for _, text in problems]
+        notices: list[tuple[Level, str]] = [
+            ("warning", text if text.startswith("server ") else f"server {name!r}: {text}") for name, text in problems
+        ]
         own = [*self._tools, *(tool for specialist in self.specialists for tool in specialist.own_tools)]
         known = {tool.id: tool for tool in reversed([*own, *self._house])}
         for tool in remote:

@@ -96,7 +96,7 @@ def test_two_new_specialists_are_told_apart(router: Router) -> None:
         ["When do I plant tulips?", "My roses have aphids", "How often should I water basil?"],
     )
     told = Router.fit([BAKER, gardener], router.model)
-    assert who(told.decide("When should I prune my apple tree?")) == "gardener"
+    assert who(told.decide("How often should I water my tomatoes?")) == "gardener"
     assert who(told.decide(BREAD[0])) == "baker"
 
 

@@ -81,16 +81,19 @@ class RouterModel:
         """The vector of one request."""
         return np.asarray(self.encoder.embed([request], limit=LIMIT)[0])
 
+    def doable(self, vectors: Array) -> Array:
+        """The probability of each request that the house's own tools can do it."""
+        heads, (scale, shift) = self.adapter.heads, self.adapter.settings["doable"]
+        return sigmoid((vectors @ heads["doable.weight"][:, 0] + heads["doable.bias"][0]) * scale + shift)
+
     def read(self, vector: Array, foreign: Array | None = None) -> Direction:
         """What a request is, by its vector. `foreign` are the vectors of the tools beside the house's own."""
         heads, settings = self.adapter.heads, self.adapter.settings
         roles = softmax(((vector @ heads["role.weight"] + heads["role.bias"]) * settings["role_scale"])[None])[0]
-        fits = float(vector @ heads["doable.weight"][:, 0] + heads["doable.bias"][0])
         other = 0.0
         if foreign is not None and len(foreign):
-            other = _odds(float((foreign @ vector).max()), settings["foreign"])
-        return Direction(dict(zip(self.roles, map(float, roles), strict=True)), _odds(fits, settings["doable"]), other)
-
-
-def _odds(score: float, line: tuple[float, float]) -> float:
-    return float(sigmoid(np.array(score * line[0] + line[1])))
+            scale, shift = settings["foreign"]
+            other = float(sigmoid((foreign @ vector).max() * scale + shift))
+        return Direction(
+            dict(zip(self.roles, map(float, roles), strict=True)), float(self.doable(vector[None])[0]), other
+        )

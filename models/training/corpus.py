@@ -134,6 +134,7 @@ class Expander:
         self.random = random.Random(seed)
         self.cards = {**house_cards(), **{id: card for s in servers for id, card in s.cards.items()}}
         self.values = {id: v for s in servers for id, v in s.values.items()}
+        self.house = {id.rpartition("/")[2]: id for id in house_cards()}
         pools = [pool for s in servers for pool in s.pools.values()]
         self.people = sorted({v for pool in pools if _are_people(pool) for v in pool})
 
@@ -150,7 +151,7 @@ class Expander:
         calls: list[Example] = []
         drawn: set[str] = set()
         for clause in clauses:
-            id = clause["tool"] if "/" in clause["tool"] else f"{server.name}/{clause['tool']}"
+            id = self._id(server, clause["tool"])
             made = self._clause(server, id, str(clause["text"]), drawn)
             if made is None:
                 return None
@@ -161,6 +162,11 @@ class Expander:
                 _strip(replace(made, earlier=earlier, source=server.name, before=calls[-1].tool if calls else ""))
             )
         return Compound(text, tuple(starts), tuple(calls))
+
+    def _id(self, server: Server, tool: str) -> str:
+        """The id of a tool that a file names: with its server, of the file's own server, or a house tool."""
+        own = f"{server.name}/{tool}"
+        return tool if "/" in tool else own if own in self.cards else self.house.get(tool, own)
 
     def _clause(self, server: Server, id: str, template: str, drawn: set[str]) -> Example | None:
         if id not in self.cards:
@@ -196,8 +202,7 @@ class Expander:
         if found := re.fullmatch(r"~(\w+)", slot):
             return "", None, str(self.random.choice(server.pools[found[1]])), 0
         if found := re.fullmatch(r"@([\w/]+)\.(\w+)", slot):
-            other = found[1] if "/" in found[1] else f"{server.name}/{found[1]}"
-            pool = self.values.get(other, {}).get(found[2])
+            pool = self.values.get(self._id(server, found[1]), {}).get(found[2])
             return ("", None, self._vary(self.random.choice(pool))[1], 0) if pool else None
         if found := re.fullmatch(r"(\w+)<(\d+)(?:\.[\w.]+)?\|(.*)", slot, re.S):
             return found[1], None, found[3], int(found[2])

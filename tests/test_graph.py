@@ -1,0 +1,27 @@
+"""The graph that ships is the one that the code builds."""
+
+from __future__ import annotations
+
+import pytest
+
+from bottega.models.backbone import find
+from bottega.models.encoder import GRAPH
+
+pytest.importorskip("onnx")
+pytestmark = pytest.mark.train
+
+
+def test_the_shipped_graph_is_what_the_code_builds() -> None:
+    from bottega.models.training.graph import build
+
+    built = build(find().weights).SerializeToString(deterministic=True)
+    assert built == GRAPH.read_bytes(), "python -m bottega.models.training.graph"
+
+
+def test_the_graph_is_sound_and_small() -> None:
+    import onnx
+
+    from bottega.models.training.graph import build
+
+    onnx.checker.check_model(build(find().weights))
+    assert GRAPH.stat().st_size < 100_000

@@ -1,0 +1,130 @@
+"""The house planner with the shipped models, on tools that no model was trained on."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from bottega.agents.plan import Plan, Reference
+from bottega.agents.planners import HousePlanner
+from bottega.agents.planning import PlanningContext
+from bottega.tools import Tool, Toolset, Workspace, tool
+from bottega.tools.house import house_toolsets
+
+
+@tool(read_only=True)
+def tank_temperature(
+    tank: Literal["Coral", "Lagoon", "Kelp"], unit: Literal["celsius", "fahrenheit"] = "celsius"
+) -> dict[str, float]:
+    """Water temperature of a tank of the aquarium right now.
+
+    Args:
+        tank: name of the tank
+        unit: unit of the answer
+    """
+    return {"temperature": 24.5}
+
+
+@tool(read_only=True)
+def find_animal(name: str) -> dict[str, object]:
+    """Look up an animal of the aquarium by its name; gives the animal id, its species and its tank.
+
+    Args:
+        name: name of the animal
+    """
+    return {"animal_id": 412, "species": "otter"}
+
+
+@tool(read_only=True)
+def last_weight(animal_id: int) -> dict[str, float]:
+    """The weight of an animal at its last check, in kilograms.
+
+    Args:
+        animal_id: the animal's id
+    """
+    return {"kilograms": 31.5}
+
+
+@tool
+def order_feed(kind: str, kilograms: int, express: bool = False) -> dict[str, bool]:
+    """Order feed for the animals from the supplier.
+
+    Args:
+        kind: which feed, such as squid
+        kilograms: how much to order
+        express: deliver by express
+    """
+    return {"ordered": True}
+
+
+AQUARIUM = Toolset.of("aquarium", "An aquarium", [tank_temperature, find_animal, last_weight, order_feed])
+
+
+@pytest.fixture(scope="module")
+def planner(tmp_path_factory: pytest.TempPathFactory) -> HousePlanner:
+    return HousePlanner(tmp_path_factory.mktemp("cache") / "vectors.npz")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "kiln.log").write_text("INFO start\nERROR door open\n")
+    (tmp_path / "archive").mkdir()
+    return tmp_path
+
+
+def plan(planner: HousePlanner, folder: Path, request: str) -> Plan:
+    tools: tuple[Tool, ...] = (*AQUARIUM, *(t for toolset in house_toolsets() for t in toolset))
+    context = PlanningContext(Workspace.at(folder), tools, (), lambda level, text: None)
+    return asyncio.run(planner.plan(request, context)).check()
+
+
+def test_a_tool_never_seen_is_found_by_what_it_does_and_filled(planner: HousePlanner, folder: Path) -> None:
+    (step,) = plan(planner, folder, "How warm is the water in the Lagoon tank?").steps
+    assert (step.tool, step.arguments) == ("aquarium/tank_temperature", {"tank": "Lagoon"})
+
+
+def test_numbers_and_switches_of_a_call_are_read_from_the_request(planner: HousePlanner, folder: Path) -> None:
+    (step,) = plan(planner, folder, "Order 40 kilograms of squid by express").steps
+    assert step.tool == "aquarium/order_feed"
+    assert step.arguments == {"kind": "squid", "kilograms": 40, "express": True}
+
+
+def test_two_goals_become_two_steps(planner: HousePlanner, folder: Path) -> None:
+    made = plan(planner, folder, "How warm is the Coral tank, and how many lines does kiln.log have?")
+    assert [s.tool for s in made.steps] == ["aquarium/tank_temperature", "files/count_lines"]
+    assert all(s.needs == () for s in made.steps)
+
+
+def test_a_result_flows_into_the_next_step(planner: HousePlanner, folder: Path) -> None:
+    made = plan(planner, folder, "Count the lines of kiln.log and write the count to lines.txt")
+    assert [s.tool for s in made.steps] == ["files/count_lines", "files/write_file"]
+    assert made.steps[1].arguments == {"path": "lines.txt", "content": Reference(**{"from": "s1"})}
+
+
+def test_an_id_that_nobody_said_is_looked_up_first(planner: HousePlanner, folder: Path) -> None:
+    made = plan(planner, folder, "How much did the otter Mathilda weigh at the last check?")
+    assert [s.tool for s in made.steps] == ["aquarium/find_animal", "aquarium/last_weight"]
+    assert made.steps[1].arguments == {"animal_id": Reference(**{"from": made.steps[0].id})}
+    assert not made.steps[0].reported
+
+
+def test_a_step_waits_for_the_file_that_another_one_writes(planner: HousePlanner, folder: Path) -> None:
+    made = plan(planner, folder, "Write 'hello' to note.txt, then copy note.txt into the archive folder.")
+    assert [s.tool for s in made.steps] == ["files/write_file", "files/copy_file"]
+    assert made.steps[1].after == (made.steps[0].id,)
+
+
+def test_what_no_tool_does_is_said_to_be_so(planner: HousePlanner, folder: Path) -> None:
+    (step,) = plan(planner, folder, "Play some relaxing jazz in the living room").steps
+    assert step.tool is None
+    assert step.problem is not None
+    assert "would help" in step.problem
+
+
+def test_tools_are_found_in_words_that_are_not_theirs(planner: HousePlanner) -> None:
+    tools = tuple(t for toolset in house_toolsets() for t in toolset)
+    found = asyncio.run(planner.find_tools("a tool that shows who changed the code last", tools, 5))
+    assert any(t.server == "git" for t in found)

@@ -30,7 +30,7 @@ ALIKE = 0.6
 TAKEN = 0.03
 """The share of other requests that a new specialist may claim at most."""
 HOUSE_WORD = 0.7
-"""How sure the house's model counts as, at most, when a specialist that it never met is weighed."""
+"""How sure the house's model counts as, at most, of what the house can do, when it weighs a specialist it never met."""
 NOBODY = "no specialist or tool here can do this: it would take a server that offers it, or a language model"
 
 

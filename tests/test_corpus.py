@@ -110,7 +110,7 @@ def test_fills_of_the_corpus_stand_where_they_say(servers: list[Server]) -> None
 
 
 def matches(template: str, example: Example) -> bool:
-    """Is the instruction the template with each span's own words in place? Its first letter and last stop may differ."""
+    """Is the instruction the template with each span's own words in place? First letter and last stop may differ."""
     pattern, at = "", 0
     for slot in SLOT.finditer(template):
         pattern += re.escape(template[at : slot.start()])

@@ -17,6 +17,16 @@ from bottega.models.encoder import CLS, SEP, open_encoder
 torch: Any = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """On a busy machine torch's threads wait for each other longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 TEXTS = ["Move it.", "Count how often each customer ordered, and write the number to report.txt", "L-204", ""]
 
 

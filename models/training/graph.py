@@ -1,4 +1,4 @@
-"""Builds `models/backbone.onnx`: the backbone as an ONNX graph of a few kilobytes that points into model.safetensors.
+"""Builds `models/backbone.onnx`: the backbone as an ONNX graph of 200 kB that points into model.safetensors.
 
     python -m bottega.models.training.graph
 

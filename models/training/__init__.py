@@ -1,1 +1,1 @@
-"""Makes house models: data, loop, evaluation, export. Needs the extra `train`; nothing at run time imports it."""
+"""Makes task models: data, loop, evaluation, export. House models need the extra `train`; a classifier of one's own does not."""

@@ -1,6 +1,6 @@
 """Trains the table model: a LoRA adapter and heads on the backbone, from the grammar and, if there, WikiSQL.
 
-    python -m bottega.models.training.table --data DIR --out models/house/table.safetensors --steps 1500
+    python -m bottega.models.training.table --data DIR
 
 DIR holds `wikisql/test.jsonl.gz` (trained on) and `wikisql/dev.jsonl.gz` (measured on); without it only the grammar is
 used. A card with the figures is written beside the adapter.
@@ -8,10 +8,8 @@ used. A card with the figures is written beside the adapter.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,42 +19,48 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..adapters import Adapter, Array
-from ..backbone import HIDDEN
-from ..encoder import Encoder, open_encoder
+from ..backbone import HIDDEN, find
+from ..cards import Card, Source
+from ..encoder import Encoder
 from ..house.table import (
     AGGREGATES,
     COLUMN_HEAD,
     LIMITS,
     OPERATORS,
+    PATH,
     ROLES,
     ROWS_HEAD,
     SHAPES,
     Layout,
     Selected,
+    TableModel,
     lay_out,
 )
+from . import options
 from . import table_evaluation as evaluation
 from . import table_wikisql as wikisql
 from .lora import LoraBackbone, Schedule, pad, train
+from .table_baseline import Baseline
 from .table_grammar import Example, questions
+from .table_schemas import schemas
 
 POINTER = 48
 """Width of the pointers' queries and keys."""
-BATCH = 24
 LONGEST = 152
 """Tokens; longer examples are not trained on."""
 WIKISQL_SHARE = 0.27
-LEARNING_RATE = 1e-3
+WIKISQL = {"source": "WikiSQL, test file", "licence": "BSD-3-Clause"}
 NONE = -100
+HEADS = ("shape", "limit", "rows", "column")
 
 
 class TableNet(nn.Module):
     """The backbone with the heads that `TableModel` applies in numpy."""
 
-    def __init__(self, rank: int = 16, seed: int = 0) -> None:
+    def __init__(self, rank: int = 16, seed: int = 0, start: Adapter | None = None) -> None:
         super().__init__()
         torch.manual_seed(seed)
-        self.backbone = LoraBackbone(rank)
+        self.backbone = LoraBackbone(rank, start=start)
         self.shape = nn.Linear(HIDDEN, len(SHAPES))
         self.limit = nn.Linear(HIDDEN, len(LIMITS))
         self.rows = nn.Linear(HIDDEN, len(ROWS_HEAD))
@@ -69,10 +73,20 @@ class TableNet(nn.Module):
             }
         )
 
+        if start is not None:
+            self._load(start)
+
+    def _load(self, start: Adapter) -> None:
+        for head in HEADS:
+            getattr(self, head).weight.data = torch.tensor(start.heads[f"{head}.weight"].T.copy())
+            getattr(self, head).bias.data = torch.tensor(start.heads[f"{head}.bias"])
+        for key in self.pointers:
+            self.pointers[key].data = torch.tensor(start.heads[key.replace("_", ".")])
+
     def adapter(self, name: str = "table") -> Adapter:
         """The trained model in the form that is shipped."""
         heads: dict[str, Array] = {}
-        for head in ("shape", "limit", "rows", "column"):
+        for head in HEADS:
             layer = getattr(self, head)
             heads[f"{head}.weight"] = layer.weight.detach().float().numpy().T
             heads[f"{head}.bias"] = layer.bias.detach().float().numpy()
@@ -213,7 +227,7 @@ def _values_loss(net: TableNet, hidden: Tensor, columns: Tensor, operators: Tens
     return part
 
 
-def batches(encoder: Encoder, real: Sequence[Example], seed: int, size: int = BATCH) -> Iterator[list[Target]]:
+def batches(encoder: Encoder, real: Sequence[Example], seed: int, size: int) -> Iterator[list[Target]]:
     """Batches of similar length, without end: the grammar's questions and, if there, real ones."""
     rng = random.Random(seed)
     invented = questions(rng)
@@ -229,40 +243,50 @@ def batches(encoder: Encoder, real: Sequence[Example], seed: int, size: int = BA
         yield from cut
 
 
-def build(data: Path | None, schedule: Schedule, rank: int = 16) -> Adapter:
-    """Trains an adapter."""
-    encoder = open_encoder()
+def build(
+    encoder: Encoder,
+    data: Path | None,
+    schedule: Schedule,
+    *,
+    rank: int = 16,
+    size: int = 24,
+    start: Adapter | None = None,
+) -> Adapter:
+    """Trains an adapter, from nothing or on from `start`."""
     source = data / "wikisql" / "test.jsonl.gz" if data else None
     real = wikisql.read(source, clean=True) if source and source.exists() else []
-    net = TableNet(rank, schedule.seed)
-    train(net, batches(encoder, real, schedule.seed), lambda batch: loss(net, batch), schedule, "table")
+    net = TableNet(rank, schedule.seed, start)
+    train(net, batches(encoder, real, schedule.seed, size), lambda batch: loss(net, batch), schedule, "table")
     return net.adapter()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Train the table model and write its card.")
-    parser.add_argument("--data", type=Path, help="folder of public data sets; without it only the grammar is used")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--full-precision", action="store_true", help="for processors without bfloat16 units")
-    parser.add_argument("--measure-only", action="store_true", help="measure the adapter at --out again")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    if options.measure_only:
-        adapter = Adapter.load(options.out)
-    else:
-        checkpoint = options.out.with_suffix(".checkpoint")
-        schedule = Schedule(options.steps, LEARNING_RATE, options.seed, not options.full_precision, checkpoint)
-        adapter = build(options.data, schedule)
-    adapter = evaluation.calibrated(adapter, options.data)
-    adapter.save(options.out)
-    command = "python -m bottega.models.training.table --data DIR --out models/house/table.safetensors"
-    command += f" --steps {options.steps} --seed {options.seed}"
-    card = evaluation.card(Adapter.load(options.out), options.data, command, options.seed, options.out.stat().st_size)
-    options.out.with_suffix(".json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    json.dump({"figure": card["figure"], "baseline": card["baseline"]}, sys.stdout, indent=2)
+def main() -> None:
+    a = options.parse(__doc__ or "", PATH, steps=1600, size=24, rate=6e-4)
+    encoder = Encoder(find(), threads=a.threads)
+    if not a.measure:
+        start = Adapter.load(a.start) if a.start else None
+        schedule = Schedule(a.steps, a.rate, a.seed, a.half, a.out.with_suffix(".checkpoint"))
+        adapter = build(encoder, a.data, schedule, size=a.size, start=start)
+        evaluation.calibrated(encoder, adapter, a.data).save(a.out)
+    adapter = Adapter.load(a.out)
+    figures = evaluation.figures(TableModel(encoder, adapter).sketch, a.data)
+    untrained = evaluation.figures(Baseline(encoder).sketch, a.data)
+    print(json.dumps({"table": figures, "untrained": untrained}))
+    used = [options.CORPUS, *([WIKISQL] if a.data else [])]
+    card = Card(
+        name="table",
+        task="question and columns to a query",
+        data=[Source(**s) for s in used],
+        metric="queries that give the right rows, percent",
+        figure=figures["held_out_tables"]["answer"],
+        baseline=untrained["held_out_tables"]["answer"],
+        command="python -m bottega.models.training.table --data DIR",
+        seed=a.seed,
+        trained_on=f"{len(schemas(False))} invented tables, questions by a grammar{'; WikiSQL test file' if a.data else ''}",
+        held_out=f"{len(schemas(True))} invented tables with columns of their own; baseline: columns by cosine, keywords",
+        details={"table": figures, "untrained": untrained},
+    )
+    card.of(adapter, a.out).save(a.out.with_suffix(".json"))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Makes task models: data, loop, evaluation, export. House models need the extra `train`; a classifier of one's own does not."""
+"""Makes task models: data, loop, evaluation, export. House models need the extra `train`, a classifier does not."""

@@ -124,7 +124,7 @@ def test_missing_weights_and_damaged_cards_are_one_line_and_harm_no_other_model(
             open_model(name, folder=tmp_path)
         assert "\n" not in str(caught.value)
     assert open_model("good", folder=tmp_path).labels == ("a", "b")
-    assert [e.name for e in list_models(tmp_path) if e.problem] == ["torn"]
+    assert [e.name for e in list_models(tmp_path) if e.problem and not e.shipped] == ["torn"]
 
 
 def test_a_model_of_another_task_is_not_opened_as_a_classifier(tmp_path: Path) -> None:

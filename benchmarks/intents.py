@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bottega.models.adapters import Array
 from bottega.models.classifier import Classifier, words_of
 from bottega.models.encoder import open_encoder
+from bottega.models.training.measures import auroc, calibration_error
 
 
 def main() -> None:
@@ -43,21 +43,9 @@ def main() -> None:
             right = labels[p.argmax(1)] == gold
             named = labels[(vectors @ encoder.embed([words_of(label) for label in labels]).T).argmax(1)] == gold
             oos = f"{100 * auroc(model.energies(vectors), model.energies(far)):.1f}" if far is not None else "-"
-            line = f"{100 * right.mean():>10.1f}{100 * named.mean():>12.1f}{100 * ece(p.max(1), right):>7.1f}"
+            ece = 100 * calibration_error(p.max(1), right)
+            line = f"{100 * right.mean():>10.1f}{100 * named.mean():>12.1f}{ece:>7.1f}"
             print(f"{name:<12}{shots:>6}{line}{oos:>11}{seconds:>8.1f}", flush=True)
-
-
-def ece(sure: Array, right: Array, bins: int = 15) -> float:
-    """Expected calibration error: how far confidence and share of right answers are apart."""
-    bin_of = np.minimum((sure * bins).astype(int), bins - 1)
-    parts = [bin_of == b for b in range(bins)]
-    return float(sum(abs(right[part].mean() - sure[part].mean()) * part.mean() for part in parts if part.any()))
-
-
-def auroc(high: Array, low: Array) -> float:
-    """How often a value of `high` is above one of `low`."""
-    below = np.searchsorted(np.sort(low), high, "left") + np.searchsorted(np.sort(low), high, "right")
-    return float(below.mean() / (2 * len(low)))
 
 
 if __name__ == "__main__":

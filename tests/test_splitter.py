@@ -37,6 +37,9 @@ def cutting(everywhere: bool) -> SplitterModel:
         "src/main.c",
         "3.14",
         "a.b.c",
+        "360/(24*60)",
+        "(15+27)/6",
+        "f(a, b)",
     ],
 )
 def test_no_clause_begins_inside_quotes_brackets_file_names_or_numbers(unit: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import json
+import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bottega.core.errors import ModelError
+from bottega.models.cards import Card
+from bottega.models.encoder import open_encoder
 from bottega.models.house.table import PATH, Column, Condition, Selected, Sketch, TableModel
 from bottega.models.house.table_sketch import bounds
 from bottega.models.house.table_values import Words, mentions, numbers, periods, without_files
@@ -290,10 +292,12 @@ def test_opening_the_module_loads_nothing_heavy() -> None:
 
 
 def test_the_card_says_what_the_model_reaches_beside_the_untrained_backbone() -> None:
-    card = json.loads(PATH.with_suffix(".json").read_text("utf-8"))
-    for name in card["figure"]:
-        assert card["figure"][name]["answer"] > card["baseline"][name]["answer"]
-    assert card["size_bytes"] == PATH.stat().st_size
+    card = Card.load(PATH.with_suffix(".json"))
+    assert card.baseline is not None
+    assert card.figure > card.baseline
+    for name, figures in card.details["table"].items():
+        assert figures["answer"] > card.details["untrained"][name]["answer"]
+    assert card.sha256 == hashlib.sha256(PATH.read_bytes()).hexdigest()
 
 
 @pytest.mark.train
@@ -301,7 +305,7 @@ def test_a_training_gives_an_adapter_that_reads(tmp_path: Path) -> None:
     from bottega.models.training.lora import Schedule
     from bottega.models.training.table import build
 
-    adapter = build(None, Schedule(steps=2, seed=1), rank=2)
+    adapter = build(open_encoder(), None, Schedule(steps=2, seed=1), rank=2, size=4)
     adapter.save(tmp_path / "table.safetensors")
     sketches: Sequence[Sketch] = TableModel.open(tmp_path / "table.safetensors").candidates(
         "how many", columns_of(BOATS)

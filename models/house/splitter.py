@@ -21,7 +21,7 @@ HEADS = {"cut.weight": (HIDDEN,), "cut.bias": (1,)}
 
 _UNITS = re.compile(
     r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|\u201c[^\u201c\u201d]*\u201d|\u2018[^\u2018\u2019]*\u2019"
-    r"|\([^()]*\)|\[[^\[\]]*\]|`[^`]*`|(?<![^\s,;:?!])(?=[^\s,;:?!./]*+[./])[^\s,;:?!]++"
+    r"|\([^()]*\)|\[[^\[\]]*\]|`[^`]*`|(?P<word>[^\s,;:?!\"'\u201c\u2018(\[`]++)"
 )
 """Quoted strings, brackets, file names and numbers: no clause begins inside one."""
 _LINK = re.compile(
@@ -70,7 +70,10 @@ class SplitterModel:
         logits = hidden[0, 1 : len(ids) + 1] @ heads["cut.weight"] + heads["cut.bias"][0]
         inside = np.zeros(len(request) + 1, bool)
         for unit in _UNITS.finditer(request):
-            inside[unit.start() + 1 : unit.end()] = True
+            if unit["word"] is None or re.search(r"/|\..*\w", unit["word"]):
+                begin, end = unit.span()
+                apart = not request[max(0, begin - 1) : begin].strip()
+                inside[begin + apart : end] = True
         limit = float(self.adapter.settings.get("threshold", 0.0))
         found: list[tuple[int, float]] = []
         for i in range(1, len(ids)):

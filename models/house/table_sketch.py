@@ -142,12 +142,17 @@ def _condition(c: Condition, kind: Type) -> str:
     lowered = f"lower(CAST({name} AS VARCHAR))"
     values = c.value if isinstance(c.value, tuple) else (str(c.value),)
     if c.op == "contains":
-        return "(" + " OR ".join(f"contains({lowered}, {_text(v.lower())})" for v in values) + ")"
+        return "(" + " OR ".join(f"contains({lowered}, {_lower(v)})" for v in values) + ")"
     if len(values) > 1:
-        return f"{lowered} {'NOT IN' if c.op == '!=' else 'IN'} ({', '.join(_text(v.lower()) for v in values)})"
+        return f"{lowered} {'NOT IN' if c.op == '!=' else 'IN'} ({', '.join(_lower(v) for v in values)})"
     if c.op == "!=":
-        return f"{lowered} IS DISTINCT FROM {_text(values[0].lower())}"
-    return f"{lowered} {c.op} {_text(values[0].lower())}"
+        return f"{lowered} IS DISTINCT FROM {_lower(values[0])}"
+    return f"{lowered} {c.op} {_lower(values[0])}"
+
+
+def _lower(text: str) -> str:
+    """Left to DuckDB, which must treat both sides of a comparison alike: Python has other rules for some letters."""
+    return f"lower({_text(text)})"
 
 
 def _number(value: float) -> str:

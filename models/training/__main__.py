@@ -2,9 +2,9 @@
 
     python -m bottega.models.training --data DIR [--only slots] [--half]
 
-DIR holds the public sets; without it only the corpus in this folder is used. Other options are handed to the training
-that `--only` names. Progress goes to standard error; an interrupted training goes on from its last checkpoint when it is
-started again with the same options.
+DIR holds the public sets; without it only the corpus in this folder is used. Other options are handed to the
+training that `--only` names. Progress goes to standard error; an interrupted training goes on from its last checkpoint
+when it is started again with the same options.
 """
 
 from __future__ import annotations

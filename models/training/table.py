@@ -282,8 +282,9 @@ def main() -> None:
         baseline=untrained["held_out_tables"]["answer"],
         command="python -m bottega.models.training.table --data DIR",
         seed=a.seed,
-        trained_on=f"{len(schemas(False))} invented tables, questions by a grammar{'; WikiSQL test file' if a.data else ''}",
-        held_out=f"{len(schemas(True))} invented tables with columns of their own; baseline: columns by cosine, keywords",
+        trained_on=f"{len(schemas(False))} invented tables, questions by a grammar"
+        f"{'; WikiSQL test file' if a.data else ''}",
+        held_out=f"{len(schemas(True))} invented tables with other columns; baseline: columns by cosine, keywords",
         details={"table": figures, "untrained": untrained},
     )
     card.of(adapter, a.out).save(a.out.with_suffix(".json"))

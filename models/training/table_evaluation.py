@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..adapters import Adapter
-from ..backbone import find
 from ..encoder import Encoder
 from ..house.table import Column, Sketch, TableModel
 from . import table_wikisql as wikisql
-from .table_baseline import Baseline
 from .table_grammar import Example, questions
 from .table_schemas import read_yaml
 
@@ -104,14 +102,14 @@ def summary(found: Sequence[Outcome]) -> dict[str, Any]:
         shapes[o.example.shape].append(o)
     return {
         "questions": len(found),
-        "sketch": _share([o.exact for o in found]),
-        "answer": _share([o.answer for o in found]),
-        "answer_by_shape": {shape: _share([o.answer for o in part]) for shape, part in sorted(shapes.items())},
+        "sketch": _percent([o.exact for o in found]),
+        "answer": _percent([o.answer for o in found]),
+        "answer_by_shape": {shape: _percent([o.answer for o in part]) for shape, part in sorted(shapes.items())},
     }
 
 
-def _share(right: Sequence[bool]) -> float:
-    return round(sum(right) / max(1, len(right)), 3)
+def _percent(right: Sequence[bool]) -> float:
+    return round(100 * sum(right) / max(1, len(right)), 1)
 
 
 @dataclass(frozen=True)
@@ -147,19 +145,19 @@ def written() -> list[Written]:
     return found
 
 
-def written_summary(sketch: Callable[[str, Sequence[Column]], Sketch]) -> dict[str, Any]:
+def handwritten(sketch: Callable[[str, Sequence[Column]], Sketch]) -> dict[str, Any]:
     """The share of handwritten questions that are answered rightly."""
     right = [w.answered(sketch(w.question, w.columns)) for w in written()]
-    return {"questions": len(right), "answer": _share(right)}
+    return {"questions": len(right), "answer": _percent(right)}
 
 
-def calibrated(adapter: Adapter, data: Path | None) -> Adapter:
+def calibrated(encoder: Encoder, adapter: Adapter, data: Path | None) -> Adapter:
     """`adapter` with the scale and shift that make its confidence a probability; fitted on other questions."""
     plain = replace(adapter, settings={**adapter.settings, "scale": 1.0, "shift": 0.0})
     examples = list(itertools.islice(questions(random.Random(11)), CALIBRATION))
     if data and (dev := data / "wikisql" / "dev.jsonl.gz").exists():
         examples += wikisql.read(dev)[:CALIBRATION]
-    found = outcomes(examples, TableModel(Encoder(find(), threads=1), plain).sketch)
+    found = outcomes(examples, TableModel(encoder, plain).sketch)
     scores = [
         math.log(o.sketch.confidence / (1 - o.sketch.confidence)) if 0 < o.sketch.confidence < 1 else -40.0
         for o in found
@@ -179,42 +177,13 @@ def _fit(scores: Sequence[float], right: Sequence[float]) -> tuple[float, float]
     return round(a, 4), round(b, 4)
 
 
-def card(adapter: Adapter, data: Path | None, command: str, seed: int, size: int) -> dict[str, Any]:
-    """The model's card: what it is, where it comes from, and what it reaches beside the untrained backbone."""
-    encoder = Encoder(find(), threads=1)
-    model, baseline = TableModel(encoder, adapter), Baseline(encoder)
-    sets = {"held_out_tables": held_out()}
-    sources = [
-        {
-            "name": "grammar of models/training/corpus/tables",
-            "licence": "Apache-2.0",
-            "use": "train: 94 tables; measure: 16 others",
-        }
-    ]
-    if data and (dev := data / "wikisql" / "dev.jsonl.gz").exists():
-        sets["wikisql_dev"] = wikisql.read(dev)[CALIBRATION : CALIBRATION + WIKISQL]
-        sources.append(
-            {"name": "WikiSQL", "licence": "BSD-3-Clause", "use": "train: test file; measure: dev file; rows invented"}
-        )
-    return {
-        "name": "table",
-        "task": "question and table columns to a query (sketch of a select over one table)",
-        "version": 1,
-        "data": sources,
-        "metric": "share of questions with the gold sketch (sketch), with a query that gives the same rows (answer)",
-        "figure": {
-            **{name: summary(outcomes(examples, model.sketch)) for name, examples in sets.items()},
-            "handwritten": written_summary(model.sketch),
-        },
-        "baseline": {
-            "what": "the untrained backbone: columns by cosine, the rest by keywords",
-            **{name: summary(outcomes(examples, baseline.sketch)) for name, examples in sets.items()},
-            "handwritten": written_summary(baseline.sketch),
-        },
-        "command": command,
-        "seed": seed,
-        "parameters": sum(int(a.size) for a in [*adapter.lora.values(), *adapter.heads.values()]),
-        "size_bytes": size,
-        "trained_on": "94 invented tables of many domains; WikiSQL test file (questions over Wikipedia tables)",
-        "held_out": "16 invented tables with columns of their own; WikiSQL dev file; 74 handwritten questions",
+def figures(sketch: Callable[[str, Sequence[Column]], Sketch], data: Path | None) -> dict[str, Any]:
+    """What something that makes sketches reaches on each set, in percent."""
+    found: dict[str, Any] = {
+        "held_out_tables": summary(outcomes(held_out(), sketch)),
+        "handwritten": handwritten(sketch),
     }
+    if data and (dev := data / "wikisql" / "dev.jsonl.gz").exists():
+        examples = wikisql.read(dev)[CALIBRATION : CALIBRATION + WIKISQL]
+        found["wikisql_dev"] = summary(outcomes(examples, sketch))
+    return found

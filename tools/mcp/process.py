@@ -19,7 +19,7 @@ from .config import ServerConfig
 
 MAX_LINE = 32 * 1024 * 1024
 """Bytes in one message of a server; more ends it."""
-_GRACE = 2.0
+_GRACE = 1.0
 """Seconds a server gets to leave by itself, and again after SIGTERM."""
 _TAIL = 4000
 _INHERITED = (
@@ -81,7 +81,7 @@ class ServerProcess:
                 self._process.kill()
 
     async def stop(self) -> None:
-        """Ends it and its children: by closing its input, then SIGTERM, then SIGKILL. Takes at most four seconds."""
+        """Ends it and its children: by closing its input, then SIGTERM, then SIGKILL. Takes at most two seconds."""
         try:
             self.stdin.close()
             if await self._gone_within(_GRACE):

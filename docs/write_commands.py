@@ -18,7 +18,8 @@ HEAD = "# Commands\n\nWritten by `make docs` from the commands' own help; do not
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
-    for command, context in commands(bottega, click.Context(bottega, info_name="bottega", **bottega.context_settings, **WIDTH)):
+    top = click.Context(bottega, info_name="bottega", **bottega.context_settings, **WIDTH)
+    for command, context in commands(bottega, top):
         parts.append(f"## {context.command_path}\n\n```\n{command.get_help(context).rstrip()}\n```\n")
     return "\n".join(parts)
 

@@ -115,6 +115,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(tmp_path: Path, cache: Path) -> Place:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BOTTEGA_", "XDG_"))}
     own = {f"XDG_{kind}_HOME": str(tmp_path / f"person-{kind.lower()}") for kind in ("CONFIG", "DATA", "STATE")}
+    own["PYTHONDONTWRITEBYTECODE"] = "1"  # on a disk that is full, half a .pyc would stay behind in the installation
     folder = tmp_path / "work"
     folder.mkdir()
     return Place(folder, kept | own | {"XDG_CACHE_HOME": str(cache)})

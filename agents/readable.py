@@ -129,7 +129,8 @@ def mentions(instruction: str, name: str) -> bool:
 def _leaves(value: Json, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Json]]:
     if isinstance(value, dict) and value and depth < _DEPTH:
         for key, inner in list(value.items())[:_MOST]:
-            yield from _leaves(inner, f"{prefix}.{key}" if prefix else str(key), depth + 1)
+            if key and "." not in key:  # a path could not name it
+                yield from _leaves(inner, f"{prefix}.{key}" if prefix else key, depth + 1)
     elif prefix:
         yield prefix, value
 

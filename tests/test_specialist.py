@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bottega.agents.arguments import fit
@@ -326,6 +326,8 @@ def test_any_value_fits_a_parameter_or_is_refused_in_words(value: Any, kind: str
 
 
 @given(json_values, st.text(max_size=30))
+@example({"": {"0": None}}, "")
+@example({"a": {"b.c": 1, "d": 2}, "e": 3}, "the c")
 def test_any_value_can_be_read_and_asked_about(value: Any, instruction: str) -> None:
     assert isinstance(readable(value), str)
     for path in asked_fields(instruction, value, {"a": 1}):

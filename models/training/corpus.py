@@ -80,7 +80,45 @@ def read_servers(folder: Path = CORPUS) -> list[Server]:
     """All files, the house toolsets first."""
     cards = house_cards()
     paths = [*sorted((folder / "house").glob("*.yaml")), *sorted((folder / "servers").glob("*.yaml"))]
-    return [_server(_load(p), cards) for p in paths if p.stem != "impossible"]
+    return [_server(_load(p), cards) for p in paths if p.stem not in ("impossible", "aliases")]
+
+
+@dataclass(frozen=True)
+class Alias:
+    """Another author's card for what a house tool does. `renamed` maps the house tool's parameters to its own."""
+
+    tool: str
+    card: Card
+    renamed: Mapping[str, str]
+
+    def of(self, example: Example) -> Example | None:
+        """An example for the house tool as one for this card, or none where it gives what this card does not take."""
+        given = {name: fill for name, fill in example.fills.items() if name in self.renamed or fill.kind != "absent"}
+        if not given.keys() <= self.renamed.keys():
+            return None
+        return replace(example, fills={self.renamed[name]: fill for name, fill in given.items()})
+
+
+def read_aliases(folder: Path = CORPUS) -> dict[str, list[Alias]]:
+    """Aliases by house tool."""
+    found: dict[str, list[Alias]] = {}
+    for entry in _load(folder / "house" / "aliases.yaml")["aliases"]:
+        own = {p.name: p for p in house_cards()[entry["for"]].parameters}
+        parameters = []
+        for name, spec in entry["parameters"].items():
+            if known := own.get(spec["is"]):
+                parameters.append(
+                    replace(
+                        known,
+                        name=name,
+                        type=spec.get("type", known.type),
+                        description=spec.get("description", ""),
+                    )
+                )
+        card = Card(entry["name"], entry["description"], tuple(sorted(parameters, key=lambda p: not p.required)))
+        renamed = {spec["is"]: name for name, spec in entry["parameters"].items()}
+        found.setdefault(entry["for"], []).append(Alias(entry["for"], card, renamed))
+    return found
 
 
 def impossible_requests(folder: Path = CORPUS) -> list[str]:

@@ -27,7 +27,7 @@ from ..cards import Source
 from ..encoder import Encoder, open_encoder
 from ..house.slots import PATH, Card, Layout, SlotsModel, lay_out, words
 from . import options, public
-from .corpus import Example, Fill, compounds, house_cards, impossible_requests, read_servers, singles
+from .corpus import Example, Fill, compounds, house_cards, impossible_requests, read_aliases, read_servers, singles
 from .lora import LoraBackbone, Schedule, pad, train
 
 WIDTH = 96
@@ -36,6 +36,8 @@ GROUP = 4
 """Cards a request is shown with: the right one first, then wrong ones."""
 REPEATS = 3
 """Times each template is filled with other values."""
+ALIASED = 0.5
+"""How often a house tool is shown as another author would have written it."""
 
 
 class SlotsTrainer(nn.Module):
@@ -150,6 +152,7 @@ class Data:
         self.ids = list(cards)
         self.house = [id for id in self.ids if id in house_cards()]
         self.own_house = set(self.house)
+        self.aliases = read_aliases()
         self.invented = {e.tool for name in ("servers", "clauses") for e in self.sources.get(name, ())}
         self.near: dict[str, list[str]] = {}
         """Tool -> wrong cards near to what is asked of it; a refused request -> house tools near to it."""
@@ -229,12 +232,24 @@ class Data:
                     rows += [row_of(encoder, self.cards[i], example, False) for i in self.wrong(example, GROUP)]
                     continue
                 example = self._distracted(self.random.choice(self.sources[name]))
-                cards = [
-                    self._thinned(self.cards[example.tool]),
-                    *(self.cards[i] for i in self.wrong(example, GROUP - 1)),
-                ]
+                wrong = [self._shown(i) for i in self.wrong(example, GROUP - 1)]
+                card, example = self._renamed(example)
+                cards = [self._thinned(card), *wrong]
                 rows += [row_of(encoder, card, example, n == 0) for n, card in enumerate(cards)]
             yield rows
+
+    def _renamed(self, example: Example) -> tuple[Card, Example]:
+        """The right card, often as another author would have written it: an ability is more than one name."""
+        if self.random.random() < ALIASED:
+            renamed = [(a.card, made) for a in self.aliases.get(example.tool, ()) if (made := a.of(example))]
+            if renamed:
+                return self.random.choice(renamed)
+        return self.cards[example.tool], example
+
+    def _shown(self, id: str) -> Card:
+        """A wrong card, as often under another name as a right one is."""
+        aliases = self.aliases.get(id)
+        return self.random.choice(aliases).card if aliases and self.random.random() < ALIASED else self.cards[id]
 
     def _distracted(self, example: Example) -> Example:
         """Now and then with an earlier instruction that has nothing to do with it."""
@@ -278,7 +293,7 @@ def load(data: Path | None, seed: int, repeats: int) -> tuple[Data, list[Example
     return Data(cards, groups, impossible_requests(), seed), held, {id: c for s in unseen for id, c in s.cards.items()}
 
 
-WEIGHTS = {"house": 0.28, "servers": 0.24, "clauses": 0.26, "seal_tools": 0.06, "sgd": 0.05, "mcp": 0.11}
+WEIGHTS = {"house": 0.22, "servers": 0.3, "clauses": 0.26, "seal_tools": 0.06, "sgd": 0.04, "mcp": 0.12}
 
 
 def loss_of(model: SlotsTrainer, rows: list[Row]) -> Tensor:

@@ -81,6 +81,9 @@ class Filled:
     surest: float = 1.0
     """Probability of the least sure required argument."""
 
+    used: tuple[tuple[int, int], ...] = ()
+    """The characters of the instruction that arguments were taken from."""
+
     @property
     def quality(self) -> float:
         """What tools are compared by: the fit, less for what is missing, left over, or not there."""
@@ -114,7 +117,7 @@ def fill(
     unused = _unused(instruction, used, files, takes_all=bool(whole))
     surest = math.exp(min(0.0, *(chosen[n][1] for n in tool.required if n in chosen), 0.0))
     unknown = _unknown(tool, arguments, files)
-    return Filled(tool, reading.fit, arguments, missing, confidence, unused, unknown, surest)
+    return Filled(tool, reading.fit, arguments, missing, confidence, unused, unknown, surest, tuple(used))
 
 
 def _assign(
@@ -171,14 +174,14 @@ def _cue(name: str, text: str, candidate: Candidate) -> float:
     return CUE if bool(_FROM_NAME.search(said)) == leaves else -CUE
 
 
-def inherit(filled: Filled, before: Earlier) -> Filled:
+def inherit(filled: Filled, before: Earlier, names: Sequence[str]) -> Filled:
     """What an elliptic instruction leaves out, taken from the call before: `and the same for b.log`."""
-    taken = {n: before.arguments[n] for n in filled.missing if n in before.arguments}
+    taken = {n: before.arguments[n] for n in names if n in before.arguments and n not in filled.arguments}
     if not taken:
         return filled
     missing = tuple(n for n in filled.missing if n not in taken)
-    arguments, confidence = {**filled.arguments, **taken}, min(1.0, filled.confidence * 2 ** len(taken))
-    return replace(filled, arguments=arguments, missing=missing, confidence=confidence)
+    sure = min(1.0, filled.confidence * 2 ** (len(filled.missing) - len(missing)))
+    return replace(filled, arguments={**filled.arguments, **taken}, missing=missing, confidence=sure)
 
 
 def _unknown(tool: Tool, arguments: Mapping[str, Json], files: Sequence[str]) -> int:

@@ -61,3 +61,12 @@ class Finder(Protocol):
     async def find_tools(self, query: str, tools: Sequence[Tool], limit: int) -> Sequence[Tool]:
         """At most `limit` of `tools`, the best for `query` first."""
         ...
+
+
+@runtime_checkable
+class Comparer(Protocol):
+    """Compares texts by what they mean."""
+
+    def nearness(self, text: str, others: Sequence[str]) -> Sequence[float]:
+        """The cosine of each of `others` with `text`."""
+        ...

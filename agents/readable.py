@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Json = Any
@@ -15,6 +15,13 @@ MAIN = frozenset({"answer", "result", "value"})
 
 GENERIC = MAIN | {"output", "text", "content", "data"}
 """Names that say nothing about what a field holds."""
+
+Nearness = Callable[[str, Sequence[str]], Sequence[float]]
+"""How near other texts are to a text in meaning, as cosines."""
+
+OVERLAP, CLOSE, FAR = 0.3, 0.08, 0.2
+"""What sharing all words with a field's name adds to its nearness; how far below the best a field may be that is shown
+beside it; what is not above this is not what was asked for."""
 
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
@@ -93,11 +100,14 @@ def dig(value: Json, path: str) -> Json:
     return here
 
 
-def asked_fields(instruction: str, value: Json, arguments: Mapping[str, Json]) -> tuple[str, ...]:
+def asked_fields(
+    instruction: str, value: Json, arguments: Mapping[str, Json], nearness: Nearness | None = None
+) -> tuple[str, ...]:
     """Paths of the fields of a structured `value` which answer `instruction`; empty when that is unclear.
 
     What merely repeats an argument of the call is no answer. A field called answer, result or value is; else the field
-    names that share most with the words of the instruction win. A single field needs no words.
+    names that share most with the words of the instruction win or, with `nearness`, those nearest in meaning. A single
+    field needs no words.
     """
     leaves = dict(_leaves(value))
     if len(leaves) <= 1:
@@ -111,13 +121,16 @@ def asked_fields(instruction: str, value: Json, arguments: Mapping[str, Json]) -
         return tuple(main)
     said = {_stem(w) for w in _words(instruction)}
     # Nobody asks for an id in passing: `which beer is it` does not want the beer's id.
-    asked = {path: v for path, v in fresh.items() if "id" in said or _words(path)[-1:] != ["id"]} or fresh
-    scores = {path: _overlap(path, said) for path in asked}
-    best = max(scores.values())
-    if best > 0:
-        return tuple(path for path, score in scores.items() if score == best)
+    asked = [path for path in fresh if "id" in said or _words(path)[-1:] != ["id"]] or list(fresh)
     if len(asked) == 1:
         return tuple(asked)
+    scores = {path: _overlap(path, said) for path in asked}
+    if nearness is not None:
+        near = nearness(instruction, [spoken(path.rpartition(".")[2]) for path in asked])
+        scores = {path: OVERLAP * scores[path] + n for path, n in zip(asked, near, strict=True)}
+    best = max(scores.values())
+    if best > (0 if nearness is None else FAR):
+        return tuple(path for path, score in scores.items() if score >= best - (0 if nearness is None else CLOSE))
     return tuple(path for path in asked if path.rpartition(".")[2].lower() in GENERIC)[:1]
 
 

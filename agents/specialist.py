@@ -14,7 +14,7 @@ from ..core.usage import Usage
 from ..tools import Tool, ToolResult, Toolset
 from .arguments import calls_of, check, fit, value_of
 from .plan import Json, Reference, Step, StepResult, ToolCall
-from .readable import asked_fields, clean, readable
+from .readable import Nearness, asked_fields, clean, readable
 
 if TYPE_CHECKING:
     from .planning import Binder
@@ -40,11 +40,13 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a specialist works with: the catalog, a way to call, and a binder for steps that the planner left open."""
+    """What a specialist works with: the catalog, a way to call, a binder for steps that the planner left open, and a
+    way to tell which field of a result is near to what was asked."""
 
     tools: tuple[Tool, ...]
     call: Caller
     binder: Binder | None = None
+    nearness: Nearness | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ class Specialist:
             outcomes = [task.result() for task in tasks]
         else:
             outcomes = [await _outcome(step, tool, arguments, context.call) for arguments in planned]
-        return _result(step, tool, planned, outcomes)
+        near = context.nearness if tool.annotations.read_only else None  # of what was done, all is told
+        return await asyncio.to_thread(_result, step, tool, planned, outcomes, near)
 
     async def _label(self, step: Step, inputs: Mapping[str, StepResult]) -> StepResult:
         assert self.model is not None
@@ -198,7 +201,11 @@ async def _outcome(step: Step, tool: Tool, arguments: dict[str, Json], call: Cal
 
 
 def _result(
-    step: Step, tool: Tool, planned: list[dict[str, Json]], outcomes: list[ToolResult | BottegaError]
+    step: Step,
+    tool: Tool,
+    planned: list[dict[str, Json]],
+    outcomes: list[ToolResult | BottegaError],
+    nearness: Nearness | None,
 ) -> StepResult:
     made = [o if isinstance(o, ToolResult) else ToolResult(str(o), is_error=True) for o in outcomes]
     good = [(arguments, result) for arguments, result in zip(planned, made, strict=True) if not result.is_error]
@@ -212,7 +219,7 @@ def _result(
         status="refused" if refused else "failed" if bad else "succeeded",
         value=(values if fanned else values[0]) if values else None,
         text="\n".join(clean(result.text) for _, result in good),
-        fields=asked_fields(step.instruction, values[0], good[0][0]) if values else (),
+        fields=asked_fields(step.instruction, values[0], good[0][0], nearness) if values else (),
         error=_why(bad, fanned) if bad else None,
         sources=tuple(dict.fromkeys(s for arguments in planned for s in _sources(tool, arguments) if s not in files)),
         files=files,

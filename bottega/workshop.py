@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .agents.plan import Plan, Route, RunResult
-from .agents.planning import Binder, Finder, Planner, PlanningContext, Router
+from .agents.planning import Binder, Comparer, Finder, Planner, PlanningContext, Router
 from .agents.specialist import Specialist, house_specialists
 from .core.errors import UsageError
 from .graphs.approvals import Approve
@@ -177,6 +177,7 @@ class Bottega:
             planner=planner,
             router=router,
             binder=planner if isinstance(planner, Binder) else None,
+            nearness=planner.nearness if isinstance(planner, Comparer) else None,
             policy=Policy(web=self._web, remote=remote),
             approve=self._approve,
             concurrency=self._concurrency,

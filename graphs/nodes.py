@@ -123,7 +123,7 @@ async def execute(state: State, run: Run) -> State:
     """Has every step done that is not done yet, each as soon as its inputs exist."""
     assert run.plan is not None
     crew = run.crew
-    context = StepContext(crew.tools, run.calls, crew.binder)
+    context = StepContext(crew.tools, run.calls, crew.binder, crew.nearness)
 
     async def perform(step: Step, inputs: dict[str, StepResult]) -> StepResult:
         try:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..agents.plan import Plan, RunResult, StepResult
 from ..agents.planning import Binder, Planner, PlanningContext, Router
+from ..agents.readable import Nearness
 from ..agents.reporter import Report, report
 from ..agents.specialist import Specialist
 from ..core.ids import new_id
@@ -49,6 +50,7 @@ class Crew:
     policy: Policy
     router: Router | None = None
     binder: Binder | None = None
+    nearness: Nearness | None = None
     approve: Approve = None
     concurrency: int = 8
     """Steps under way at once, and calls under way at once, in one run."""

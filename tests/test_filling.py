@@ -129,7 +129,7 @@ def test_an_elliptic_instruction_takes_what_it_leaves_out_from_the_call_before()
     tool = a_tool({"path": {"type": "string", "format": "path"}, "text": {"type": "string"}})
     filled = fill(tool, reading(tool, {"path": pointing(text, "b.log"), "text": pointing(text)}), text)
     assert filled.missing == ("text",)
-    whole = inherit(filled, Earlier("s1", "", tool.id, {"path": "a.log", "text": "ERROR"}))
+    whole = inherit(filled, Earlier("s1", "", tool.id, {"path": "a.log", "text": "ERROR"}), filled.missing)
     assert whole.arguments == {"path": "b.log", "text": "ERROR"}
     assert whole.missing == ()
 

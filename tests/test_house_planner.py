@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from bottega.agents.plan import Plan, Reference
+from bottega.agents.plan import Each, Plan, Reference
 from bottega.agents.planners import HousePlanner
 from bottega.agents.planning import PlanningContext
 from bottega.tools import Tool, Toolset, Workspace, tool
@@ -128,3 +128,20 @@ def test_tools_are_found_in_words_that_are_not_theirs(planner: HousePlanner) -> 
     tools = tuple(t for toolset in house_toolsets() for t in toolset)
     found = asyncio.run(planner.find_tools("a tool that shows who changed the code last", tools, 5))
     assert any(t.server == "git" for t in found)
+
+
+def test_a_value_that_a_tool_does_not_take_rules_it_out(planner: HousePlanner, folder: Path) -> None:
+    (step,) = plan(planner, folder, "Order 12 kilograms of squid").steps
+    assert step.tool == "aquarium/order_feed", "squid is no unit, so nothing is converted"
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    ["How warm is the water in Coral and Lagoon?", "What temperature do Coral and Lagoon have, in fahrenheit?"],
+)
+def test_every_one_of_several_names_is_asked_about(planner: HousePlanner, folder: Path, request_text: str) -> None:
+    steps = plan(planner, folder, request_text).steps
+    assert {s.tool for s in steps} == {"aquarium/tank_temperature"}
+    asked = [s.arguments["tank"] for s in steps]
+    assert {t for a in asked for t in (a.each if isinstance(a, Each) else (a,))} == {"Coral", "Lagoon"}
+    assert len({str(s.arguments.get("unit")) for s in steps}) == 1, "the unit holds for both"

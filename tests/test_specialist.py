@@ -298,6 +298,23 @@ def test_fields_that_were_asked_for_are_found_by_their_names() -> None:
     assert asked_fields("x", "text", {}) == ()
 
 
+def test_without_a_shared_word_the_field_nearest_in_meaning_was_asked_for() -> None:
+    near = {"humidity": 0.51, "temperature": 0.22, "dew point": 0.46}
+
+    def nearness(text: str, others: Sequence[str]) -> list[float]:
+        return [near[other] for other in others]
+
+    asked = "How damp is it in the deep vault?"
+    assert asked_fields(asked, {"temperature": 11, "humidity": 38}, {}, nearness) == ("humidity",)
+    assert asked_fields(asked, {"temperature": 11, "humidity": 38}, {}) == ()
+    both = asked_fields(asked, {"temperature": 11, "humidity": 38, "dew_point": 4}, {}, nearness)
+    assert both == ("humidity", "dew_point"), "what is about as near is shown too"
+
+
+def test_fields_that_are_all_far_from_what_was_asked_leave_the_whole_value() -> None:
+    assert asked_fields("Show me hive 12", {"weight": 31, "strength": 4}, {}, lambda text, others: [0.06, 0.1]) == ()
+
+
 def test_values_read_well() -> None:
     assert readable({"a_b": 1, "c": None}) == "a b: 1, c: none"
     assert readable([{"n": 1}, {"n": 2}]) == "n: 1\nn: 2"

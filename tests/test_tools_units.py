@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from house_tools import refusal, use
 
+from bottega.tools.house.units import TOOLS
+
 
 @pytest.mark.parametrize(
     ("value", "source", "target", "result"),
@@ -77,3 +79,9 @@ def test_the_answer_is_short_and_the_value_whole(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_converted_is_said(tmp_path: Path, source: str, target: str, said: str) -> None:
     assert said in refusal(tmp_path, "units/convert_units", value=5, from_unit=source, to_unit=target)
+
+
+def test_a_planner_can_ask_whether_something_is_a_unit() -> None:
+    (convert,) = TOOLS
+    assert convert.accepts({"value": 3, "from_unit": "fluid ounces", "to_unit": "ml"})
+    assert not convert.accepts({"value": 650, "from_unit": "T1", "to_unit": "T4"})

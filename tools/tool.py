@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import typing
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -55,6 +55,9 @@ class ToolResult:
 
 Call = Callable[[dict[str, Json], ToolContext], Awaitable[ToolResult]]
 
+Check = Callable[[str], object]
+"""Raises `ToolError` for a text that a parameter cannot take."""
+
 
 @dataclass(frozen=True)
 class Tool:
@@ -62,7 +65,8 @@ class Tool:
 
     `server` is the toolset or MCP server it belongs to; `id` is `server/name`. `input_schema` is a JSON Schema object.
     Two extensions of it are understood: a string with `"format": "path"` is a path inside the workspace, and a property
-    with `"x-source": "instruction"` takes the whole instruction of the step.
+    with `"x-source": "instruction"` takes the whole instruction of the step. `checks` say of some text parameters what
+    a schema cannot: that something is a unit or a time zone. Planners ask them before they choose the tool.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Tool:
     annotations: ToolAnnotations = ToolAnnotations()
     server: str = ""
     output_schema: dict[str, Json] | None = None
+    checks: Mapping[str, Check] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -85,6 +90,16 @@ class Tool:
     @property
     def required(self) -> tuple[str, ...]:
         return tuple(self.input_schema.get("required") or ())
+
+    def accepts(self, arguments: Mapping[str, Json]) -> bool:
+        """Whether the checks let these arguments pass; what is not a text is not checked."""
+        try:
+            for name, check in self.checks.items():
+                if isinstance(value := arguments.get(name), str):
+                    check(value)
+        except ToolError:
+            return False
+        return True
 
     async def __call__(self, context: ToolContext, /, **arguments: Json) -> ToolResult:
         """Calls the tool. A tool that fails does not raise: the error is the result.
@@ -111,6 +126,7 @@ def tool(
     destructive: bool = True,
     idempotent: bool = False,
     open_world: bool = False,
+    checks: Mapping[str, Check] | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Makes a `Tool` of a typed Python function, sync or async.
@@ -143,6 +159,7 @@ def _from_function(
     destructive: bool = True,
     idempotent: bool = False,
     open_world: bool = False,
+    checks: Mapping[str, Check] | None = None,
 ) -> Tool:
     own_name = name or function.__name__
     summary, described = _docstring(function)
@@ -180,6 +197,7 @@ def _from_function(
             idempotent=idempotent or read_only,
             open_world=open_world,
         ),
+        checks=checks or {},
     )
 
 

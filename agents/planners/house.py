@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...models.house.retriever import RetrieverModel
 from ...models.house.slots import Card, Reading, SlotsModel, words
 from ...models.house.splitter import Clause, SplitterModel
 from ...retrieval import ToolIndex, ToolSpec
@@ -31,6 +32,12 @@ SEARCH = 0.25
 FITS, CHANGES = 0.35, 0.5
 """Least fit of a tool that reads, and of one that changes something: a change is never made on a guess."""
 
+WEAK, BETTER = 0.4, 2.0
+"""Confidence below which a clause is also read together with its neighbour; how many times as sure that has to be."""
+
+ELLIPTIC = 4
+"""Most words of a clause that says only what is different from the one before."""
+
 NESTED_FITS = 0.6
 """Least fit of a tool for words inside an instruction: what is to be written may be meant literally."""
 
@@ -44,6 +51,15 @@ class Bound:
     before: tuple[Step, ...] = ()
     problem: str | None = None
 
+    @property
+    def confidence(self) -> float:
+        """How sure tool and arguments are; 0 without a tool."""
+        return self.filled.confidence if self.filled else 0.0
+
+    @property
+    def tool(self) -> str | None:
+        return self.filled.tool.id if self.filled else None
+
 
 class HousePlanner:
     """Plans, binds single steps and finds tools. One for many runs; its index follows the catalog it is shown."""
@@ -54,6 +70,7 @@ class HousePlanner:
         self._ids: tuple[str, ...] = ()
         self._slots: SlotsModel | None = None
         self._splitter: SplitterModel | None = None
+        self._retriever: RetrieverModel | None = None
 
     async def plan(self, request: str, context: PlanningContext) -> Plan:
         """The plan for a request: a step a clause, and those that make what they need."""
@@ -81,6 +98,13 @@ class HousePlanner:
     async def find_tools(self, query: str, tools: Sequence[Tool], limit: int) -> Sequence[Tool]:
         """The `limit` best tools for a query, best first."""
         return await asyncio.to_thread(self._find, query, tuple(tools), limit)
+
+    def nearness(self, text: str, others: Sequence[str]) -> Sequence[float]:
+        """The cosine of each of `others` with `text`, by the retriever."""
+        if self._retriever is None:
+            self._retriever = RetrieverModel.open()
+        vectors = self._retriever.encode_requests([text, *others])
+        return [float(cosine) for cosine in vectors[1:] @ vectors[0]]
 
     def _plan(self, request: str, context: PlanningContext) -> Plan:
         route = context.route
@@ -111,14 +135,16 @@ class HousePlanner:
         steps: list[Step] = []
         earlier: list[Earlier] = []
         written: dict[str, str] = {}
+        last: tuple[Clause, Bound] | None = None
         for clause in clauses:
             bound = self._bind(clause.text, earlier, tools, (*files, *written))
-            if bound.filled is None and earlier and clause.begin:
-                joined = self._rejoin(request, clause, clauses, earlier, tools, files)
+            if last is not None:
+                joined = self._join(request, last, (clause, bound), earlier, tools, files)
                 if joined is not None:
                     removed = earlier.pop()
                     steps = [s for s in steps if s.id != removed.id]
-                    bound = joined
+                    clause, bound = joined
+            last = (clause, bound)
             number = len(steps) + 1
             before = [s.model_copy(update={"id": f"s{number + n}"}) for n, s in enumerate(bound.before)]
             step = _step(
@@ -134,27 +160,47 @@ class HousePlanner:
             earlier.append(Earlier(step.id, step.instruction, step.tool or "", step.arguments))
         return Plan(request=request, steps=tuple(steps))
 
-    def _rejoin(
+    def _join(
         self,
         request: str,
-        clause: Clause,
-        clauses: list[Clause],
-        earlier: list[Earlier],
+        one: tuple[Clause, Bound],
+        two: tuple[Clause, Bound],
+        earlier: Sequence[Earlier],
         tools: tuple[Tool, ...],
         files: tuple[str, ...],
-    ) -> Bound | None:
-        """A clause for which no tool fits, read with the one before: it may have been cut where it should not."""
-        at = clauses.index(clause)
-        text = request[clauses[at - 1].begin : clause.end].strip(" ,;.")
+    ) -> tuple[Clause, Bound] | None:
+        """Two clauses read as one: where one of them makes little sense alone, it was cut where it should not be; and
+        where both want the same tool, what only one of them says may hold for both.
+
+        Only if the one call that comes of it takes something from the weaker of the two: nothing that was said is lost.
+        """
+        (left, first), (right, second) = one, two
+        weaker = min(first.confidence, second.confidence)
+        alike = first.tool == second.tool
+        if (weaker > WEAK and not alike) or first.before or second.before:
+            return None
+        text = request[left.begin : right.end].strip(" ,;.")
         bound = self._bind(text, earlier[:-1], tools, files)
-        return bound if bound.filled is not None and not bound.before else None
+        if bound.filled is None or bound.filled.unused or bound.before:
+            return None
+        fanned = bound.tool == first.tool == second.tool and any(
+            isinstance(v, Each) for v in bound.filled.arguments.values()
+        )
+        if bound.confidence < weaker * (1 if fanned else BETTER) or (weaker > WEAK and not fanned):
+            return None
+        at = right.begin - left.begin
+        takes = any(begin < at for begin, _ in bound.filled.used), any(end > at for _, end in bound.filled.used)
+        if not takes[first.confidence > second.confidence]:
+            return None
+        return Clause(text, left.begin, right.end, left.confidence), bound
 
     def _bind(
         self, instruction: str, earlier: Sequence[Earlier], tools: tuple[Tool, ...], files: tuple[str, ...]
     ) -> Bound:
         """Chooses a tool for an instruction and fills it; the choice is made jointly."""
         previous = [e.instruction for e in earlier]
-        query = f"{previous[-1]} {instruction}" if previous and len(instruction.split()) <= 4 else instruction
+        elliptic = bool(previous) and len(instruction.split()) <= ELLIPTIC
+        query = f"{previous[-1]} {instruction}" if elliptic else instruction
         found = self._search(query, tools, CANDIDATES)
         candidates = [tool for tool, _ in found]
         nearness = {tool.id: score for tool, score in found}
@@ -164,17 +210,21 @@ class HousePlanner:
         options = []
         for tool, reading in zip(candidates, self._read(instruction, candidates, previous), strict=True):
             filled = fill(tool, reading, instruction, earlier, files)
-            if filled.missing and earlier and earlier[-1].tool == tool.id:
-                filled = inherit(filled, earlier[-1])
+            if earlier and earlier[-1].tool == tool.id and (filled.missing or elliptic):
+                filled = inherit(filled, earlier[-1], filled.missing if not elliptic else tuple(tool.parameters))
             options.append(filled)
         options.sort(key=lambda f: -f.quality * (1 - SEARCH + SEARCH * nearness.get(f.tool.id, 0.5)))
-        for filled in options:
-            if filled.fit < (FITS if filled.tool.annotations.read_only else CHANGES):
-                continue
-            if not filled.missing:
+        fitting = [f for f in options if f.fit >= (FITS if f.tool.annotations.read_only else CHANGES)]
+        refused: list[Filled] = []
+        for filled in fitting:
+            if not filled.missing and not filled.tool.accepts(filled.arguments):
+                refused.append(filled)
+            elif not filled.missing:
                 return self._nested(instruction, filled, tools, files)
-            if (hopped := self._hop(instruction, filled, tools, files)) is not None:
+            elif (hopped := self._hop(instruction, filled, tools, files)) is not None:
                 return hopped
+        if refused:  # the tool itself says best what is wrong with them
+            return Bound(instruction, refused[0])
         return Bound(instruction, None, problem=_problem(options))
 
     def _nested(self, instruction: str, filled: Filled, tools: tuple[Tool, ...], files: tuple[str, ...]) -> Bound:
@@ -211,7 +261,7 @@ class HousePlanner:
             makers = [t for t in server if t.annotations.read_only and _makes(t, name)]
             readings = self._read(instruction, makers, ())
             options = [fill(t, r, instruction, (), files) for t, r in zip(makers, readings, strict=True)]
-            options = [option for option in options if option.arguments and not option.missing]
+            options = [o for o in options if o.arguments and not o.missing and o.tool.accepts(o.arguments)]
             if not options:
                 return None
             best = max(options, key=lambda option: option.confidence)

@@ -36,7 +36,7 @@ _WORDS = (
 )
 
 
-@tool(read_only=True)
+@tool(read_only=True, checks={"expression": lambda text: evaluate(text)})
 def calculate(expression: str) -> ToolResult:
     """Work out an arithmetic expression with several numbers or brackets, such as (7.25 - 2) * 4 or sqrt(2) * 5.
 

@@ -33,7 +33,7 @@ _FEASTS = {
 }
 
 
-@tool(read_only=True)
+@tool(read_only=True, checks={"start": lambda text: parse_date(text), "end": lambda text: parse_date(text)})
 def days_between(start: DateText, end: DateText) -> ToolResult:
     """How many days there are between two dates.
 
@@ -47,7 +47,7 @@ def days_between(start: DateText, end: DateText) -> ToolResult:
     return ToolResult(text, data={"days": days, "start": first.isoformat(), "end": last.isoformat()})
 
 
-@tool(read_only=True)
+@tool(read_only=True, checks={"date": lambda text: parse_date(text)})
 def weekday_of(date: DateText) -> ToolResult:
     """Which day of the week (Monday to Sunday) a date is.
 
@@ -58,7 +58,7 @@ def weekday_of(date: DateText) -> ToolResult:
     return ToolResult(f"{_long(day)} is a {day:%A}.", data={"weekday": f"{day:%A}", "date": day.isoformat()})
 
 
-@tool(read_only=True)
+@tool(read_only=True, checks={"date": lambda text: parse_date(text)})
 def add_to_date(
     date: DateText,
     amount: int,

@@ -22,7 +22,7 @@ _MINUTES = {
 }
 
 
-@tool(read_only=True)
+@tool(read_only=True, checks={"timezone": zone_of})
 def current_time(timezone: str | None = None) -> ToolResult:
     """The time and date now, here or in a city, country or time zone.
 
@@ -43,7 +43,10 @@ def current_time(timezone: str | None = None) -> ToolResult:
     )
 
 
-@tool(read_only=True)
+@tool(
+    read_only=True,
+    checks={"time": lambda text: parse_time(text), "from_timezone": zone_of, "to_timezone": zone_of},
+)
 def convert_time(time: str, from_timezone: str, to_timezone: str) -> ToolResult:
     """What a time of day in one city, country or time zone is in another.
 

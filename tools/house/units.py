@@ -75,7 +75,11 @@ _DIMENSIONS = {
 }
 
 
-@tool(read_only=True)
+def _check(name: str) -> None:
+    _meanings(_registry(), name)
+
+
+@tool(read_only=True, checks={"from_unit": _check, "to_unit": _check})
 def convert_units(value: Number, from_unit: str, to_unit: str) -> ToolResult:
     """Convert a value from one unit of measure to another: length, weight, volume, temperature, speed, data and so on.
 

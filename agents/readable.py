@@ -21,7 +21,8 @@ Nearness = Callable[[str, Sequence[str]], Sequence[float]]
 
 OVERLAP, CLOSE, FAR = 0.3, 0.08, 0.2
 """What sharing all words with a field's name adds to its nearness; how far below the best a field may be that is shown
-beside it; what is not above this is not what was asked for."""
+beside it; what is further is not what was asked for. (How often the nearest field
+is the right one: the retriever's card.)"""
 
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
@@ -124,14 +125,24 @@ def asked_fields(
     asked = [path for path in fresh if "id" in said or _words(path)[-1:] != ["id"]] or list(fresh)
     if len(asked) == 1:
         return tuple(asked)
-    scores = {path: _overlap(path, said) for path in asked}
+    shared = {path: _overlap(path, said) for path in asked}
     if nearness is not None:
-        near = nearness(instruction, [spoken(path.rpartition(".")[2]) for path in asked])
-        scores = {path: OVERLAP * scores[path] + n for path, n in zip(asked, near, strict=True)}
-    best = max(scores.values())
-    if best > (0 if nearness is None else FAR):
-        return tuple(path for path, score in scores.items() if score >= best - (0 if nearness is None else CLOSE))
+        return _nearest(nearness, instruction, shared)
+    best = max(shared.values())
+    if best > 0:
+        return tuple(path for path, share in shared.items() if share == best)
     return tuple(path for path in asked if path.rpartition(".")[2].lower() in GENERIC)[:1]
+
+
+def _nearest(nearness: Nearness, instruction: str, shared: Mapping[str, float]) -> tuple[str, ...]:
+    """The fields nearest in meaning, the nearest first; none where all of it is nearer than any: `the details of it`."""
+    names = [spoken(path.rpartition(".")[2]) for path in shared]
+    *near, all_of_it = nearness(instruction, [*names, "details"])
+    scores = {path: OVERLAP * share + n for (path, share), n in zip(shared.items(), near, strict=True)}
+    best = max(scores.values())
+    if best < max(FAR, all_of_it):
+        return ()
+    return tuple(sorted((p for p in scores if scores[p] >= best - CLOSE), key=lambda p: -scores[p]))
 
 
 def mentions(instruction: str, name: str) -> bool:

@@ -299,7 +299,7 @@ def test_fields_that_were_asked_for_are_found_by_their_names() -> None:
 
 
 def test_without_a_shared_word_the_field_nearest_in_meaning_was_asked_for() -> None:
-    near = {"humidity": 0.51, "temperature": 0.22, "dew point": 0.46}
+    near = {"humidity": 0.51, "temperature": 0.22, "dew point": 0.46, "details": 0.1}
 
     def nearness(text: str, others: Sequence[str]) -> list[float]:
         return [near[other] for other in others]
@@ -312,7 +312,10 @@ def test_without_a_shared_word_the_field_nearest_in_meaning_was_asked_for() -> N
 
 
 def test_fields_that_are_all_far_from_what_was_asked_leave_the_whole_value() -> None:
-    assert asked_fields("Show me hive 12", {"weight": 31, "strength": 4}, {}, lambda text, others: [0.06, 0.1]) == ()
+    assert asked_fields("Show me hive 12", {"weight": 31, "strength": 4}, {}, lambda *_: [0.06, 0.1, 0.05]) == ()
+    assert (
+        asked_fields("the details of 103", {"doctor": "Cedar", "date": "May"}, {}, lambda *_: [0.33, 0.16, 0.39]) == ()
+    )
 
 
 def test_values_read_well() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -148,7 +149,39 @@ def evaluate(model: RetrieverModel, data: Path | None, seed: int = 7, most: int 
             found = public.cards_of(data / name)
             if queries and found:
                 figures[name] = catalog_figures(model, found, r.sample(queries, min(most, len(queries))))
+        figures["fields of results (SGD)"] = field_figure(model, data)
     return figures
+
+
+def last_question(text: str) -> str:
+    """The last sentence that is a question, or all of the text."""
+    return next((s for s in reversed(re.split(r"(?<=[.?!])\s+", text)) if s.endswith("?")), text)
+
+
+def field_figure(model: RetrieverModel, data: Path, most: int = 800, seed: int = 1) -> dict[str, float]:
+    """How often the slot nearest to a question is the one it asks for, among all of its service's slots, in percent.
+
+    Questions for one slot, of the dev and test services of Schema-Guided Dialogue, which no model is trained on.
+    """
+    slots = {
+        s["service_name"]: [words(slot["name"]) for slot in s["slots"]]
+        for s in public.read_lines(data / "sgd" / "schema.jsonl.gz")
+        if s["wording"] == 0 and s["split"] != "train"
+    }
+    asked = sorted(
+        {
+            (last_question(t["text"]), t["service"], words(t["requested"][0]))
+            for t in public.read_lines(data / "sgd" / "turns.jsonl.gz")
+            if t["service"] in slots and len(t["requested"]) == 1
+        }
+    )
+    chosen = random.Random(seed).sample(asked, min(most, len(asked)))
+    vectors = {service: model.encode_requests(names) for service, names in slots.items()}
+    right = [
+        slots[service][int(np.argmax(vectors[service] @ query))] == slot
+        for query, (_, service, slot) in zip(model.encode_requests([q for q, *_ in chosen]), chosen, strict=True)
+    ]
+    return {"right field": round(100 * float(np.mean(right)), 1), "questions": len(chosen)}
 
 
 def main() -> None:

@@ -135,7 +135,7 @@ def asked_fields(
 
 
 def _nearest(nearness: Nearness, instruction: str, shared: Mapping[str, float]) -> tuple[str, ...]:
-    """The fields nearest in meaning, the nearest first; none where all of it is nearer than any: `the details of it`."""
+    """The fields nearest in meaning, the nearest first; none where all of it is nearer than any: `details of it`."""
     names = [spoken(path.rpartition(".")[2]) for path in shared]
     *near, all_of_it = nearness(instruction, [*names, "details"])
     scores = {path: OVERLAP * share + n for (path, share), n in zip(shared.items(), near, strict=True)}

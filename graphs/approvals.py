@@ -59,6 +59,7 @@ class Approvals:
                     step=step.id, instruction=step.instruction, tool=tool.id, arguments=arguments, reason=reason
                 )
                 self._asked(request)
+                await asyncio.sleep(0)  # whoever shows the events shows the plan before the question
                 self._answers[key] = self._approve == "all" or bool(await self._approve(request))
                 self._given(request, self._answers[key])
         if not self._answers[key]:

@@ -9,57 +9,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..models.house.slots import Pointer, Reading, kind_of, words
+from ..models.house.slots import Reading
 from ..tools import Tool
+from .candidates import Candidate, Earlier, candidates, references
+from .cues import siblings
 from .mentions import Mention, dates, numbers, paths, quoted, times
 from .plan import Each, Json, Reference
-
-IMPLAUSIBLE = math.log(0.002)
-"""A candidate below this log-probability is no candidate."""
-
-CUE = 1.5
-"""Log-probability that a `from` or `to` is worth."""
-
-SAID = 0.97
-"""Probability of an option whose very words stand in the instruction."""
 
 RIVAL = 2.0
 """Log-probability by which a further item of a list may be below the best: `doctor Alder and doctor Cedar`."""
 
-_FROM = re.compile(r"\b(?:from|out of|since)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
-_TO = re.compile(r"\b(?:to|into|onto|until|till)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
-_FROM_NAME = re.compile(r"\b(?:from|source|start|origin|begin|old)\b")
-_TO_NAME = re.compile(r"\b(?:to|target|end|destination|new|until)\b")
 _CAPITALS = re.compile(r"(?<![\w.-])[A-Z]{3,}(?![\w.-])")
 _JOINED = re.compile(r"^\s*(?:,|and|or|&|,\s*(?:and|or))\s+(?:(?:the|for|of|in|at)\s+)?(?:\w+\s+)?$", re.I)
-_EDGES = " \t\n,;:.!?\"'\u201c\u201d\u2018\u2019`"
-_EMPTY = frozenset(["the", "a", "an", "of", "in", "to", "for", "at", "on", "it", "its", "that", "this"])
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """A step before: what it was asked, and with what arguments its tool is called."""
-
-    id: str
-    instruction: str
-    tool: str = ""
-    arguments: Mapping[str, Json] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A value that a parameter could take. `begin` and `end` are the characters it uses up; both 0 if none."""
-
-    value: Json
-    score: float
-    begin: int = 0
-    end: int = 0
-    typed: bool = False
-    """Found by its type, not by the model alone."""
 
 
 @dataclass(frozen=True)
@@ -98,52 +63,82 @@ def fill(
     pairs: list[tuple[float, str, Candidate]] = []
     for name, pointer in reading.pointers.items():
         schema = tool.parameters.get(name) or {}
-        found = _candidates(name, schema, pointer, instruction, files)
-        found = [replace(c, score=c.score + _cue(name, instruction, c)) for c in found]
-        found += _references(name, schema, pointer, earlier[-2:])
-        pairs += [(c.score, name, c) for c in found if c.score > IMPLAUSIBLE]
+        found = [
+            *candidates(name, schema, pointer, instruction, files),
+            *references(name, schema, pointer, earlier[-2:]),
+        ]
+        pairs += [(c.score, name, c) for c in found]
     absent = {name: pointer.absent for name, pointer in reading.pointers.items()}
-    chosen, used = _assign(tool, sorted(pairs, key=lambda pair: -pair[0]), absent, instruction)
+    pairs.sort(key=lambda pair: -pair[0])
+    chosen = _in_order(_assign(tool, pairs, absent))
+    values, used = _fanned(tool, chosen, pairs, instruction)
     arguments = {
         name: value
-        for name, (value, _) in chosen.items()
+        for name, value in values.items()
         if name in tool.required or not _is_default(value, tool.parameters.get(name) or {})
     }
     whole = {n for n, p in tool.parameters.items() if p.get("x-source") == "instruction"}
     missing = tuple(n for n in tool.required if n not in arguments and n not in whole)
-    sure = [chosen[n][1] for n in arguments]
+    sure = [chosen[n].score for n in arguments]
     sure += [absent[n] for n in absent if n not in arguments and n not in tool.required]
     confidence = reading.fit * math.exp(min(0.0, min(sure, default=0.0))) * 0.5 ** len(missing)
     unused = _unused(instruction, used, files, takes_all=bool(whole))
-    surest = math.exp(min(0.0, *(chosen[n][1] for n in tool.required if n in chosen), 0.0))
+    surest = math.exp(min(0.0, *(chosen[n].score for n in tool.required if n in chosen), 0.0))
     unknown = _unknown(tool, arguments, files)
     return Filled(tool, reading.fit, arguments, missing, confidence, unused, unknown, surest, tuple(used))
 
 
 def _assign(
-    tool: Tool, pairs: Sequence[tuple[float, str, Candidate]], absent: Mapping[str, float], text: str
-) -> tuple[dict[str, tuple[Json, float]], list[tuple[int, int]]]:
-    """Value and score of each parameter, and the characters that were used; `pairs` come best first."""
-    chosen: dict[str, tuple[Json, float]] = {}
-    used: list[tuple[int, int]] = []
+    tool: Tool, pairs: Sequence[tuple[float, str, Candidate]], absent: Mapping[str, float]
+) -> dict[str, Candidate]:
+    """One candidate for each parameter that has one; `pairs` come best first, and each piece of text is used once."""
+    chosen: dict[str, Candidate] = {}
     for score, name, candidate in pairs:
-        schema = tool.parameters.get(name) or {}
         if name in chosen or absent[name] > score + _doubt(candidate, name in tool.required):
             continue
-        if candidate.end and any(b < candidate.end and candidate.begin < e for b, e in used):
+        if any(_overlap(candidate, other) for other in chosen.values()):
             continue
-        if schema.get("format") == "path" and any(value == candidate.value for value, _ in chosen.values()):
+        is_path = (tool.parameters.get(name) or {}).get("format") == "path"
+        if is_path and any(other.value == candidate.value for other in chosen.values()):
             continue  # nothing is copied onto itself
-        value = candidate.value
+        chosen[name] = candidate
+    return chosen
+
+
+def _overlap(one: Candidate, other: Candidate) -> bool:
+    return bool(one.end and other.end) and one.begin < other.end and other.begin < one.end
+
+
+def _in_order(chosen: dict[str, Candidate]) -> dict[str, Candidate]:
+    """Siblings (`num1, num2`) that nothing else tells apart take their values in the order of the text."""
+    for names in siblings(list(chosen)):
+        found = [chosen[name] for name in names]
+        if all(c.end and c.typed == found[0].typed for c in found):
+            ordered = sorted(found, key=lambda c: c.begin)
+            if sum(c.cued for c in ordered) <= 0:
+                chosen = {**chosen, **dict(zip(names, ordered, strict=True))}
+    return chosen
+
+
+def _fanned(
+    tool: Tool, chosen: Mapping[str, Candidate], pairs: Sequence[tuple[float, str, Candidate]], text: str
+) -> tuple[dict[str, Json], list[tuple[int, int]]]:
+    """The values, several where a list is given for one parameter, and the characters that they were taken from."""
+    values: dict[str, Json] = {}
+    used = [(c.begin, c.end) for c in chosen.values() if c.end]
+    for name, candidate in chosen.items():
+        values[name] = candidate.value
         if candidate.end:
-            used.append((candidate.begin, candidate.end))
-            if kind_of(schema)[0] != "array":
-                rest = _list(candidate, [c for _, n, c in pairs if n == name], text, used)
-                used += [(c.begin, c.end) for c in rest]
-                values = [*(_names(value) if tool.annotations.read_only else [value]), *(c.value for c in rest)]
-                value = Each(each=tuple(values)) if len(values) > 1 else value
-        chosen[name] = (value, score)
-    return chosen, used
+            rest = _list(candidate, [c for _, n, c in pairs if n == name], text, used)
+            used += [(c.begin, c.end) for c in rest]
+            if isinstance(candidate.value, list):
+                values[name] = [item for c in sorted([candidate, *rest], key=lambda c: c.begin) for item in c.value]
+                continue
+            first = _names(candidate.value) if tool.annotations.read_only else [candidate.value]
+            several = [*first, *(c.value for c in rest)]
+            if len(several) > 1:
+                values[name] = Each(each=tuple(several))
+    return values, used
 
 
 def _names(value: Json) -> list[Json]:
@@ -160,18 +155,6 @@ def _doubt(candidate: Candidate, required: bool) -> float:
     if candidate.typed:
         return 5.0
     return 2.5 if candidate.end else 0.5
-
-
-def _cue(name: str, text: str, candidate: Candidate) -> float:
-    """Log-probability for `from` or `to` before a value where the parameter's name says which of the two it is."""
-    if not candidate.end:
-        return 0.0
-    before = text[: candidate.begin]
-    leaves, arrives = bool(_FROM.search(before)), bool(_TO.search(before))
-    said = words(name)
-    if leaves == arrives or bool(_FROM_NAME.search(said)) == bool(_TO_NAME.search(said)):
-        return 0.0
-    return CUE if bool(_FROM_NAME.search(said)) == leaves else -CUE
 
 
 def inherit(filled: Filled, before: Earlier, names: Sequence[str]) -> Filled:
@@ -206,189 +189,6 @@ def _unused(text: str, used: Sequence[tuple[int, int]], files: Sequence[str], ta
     return len(left)
 
 
-def _candidates(
-    name: str, schema: Mapping[str, Any], pointer: Pointer, text: str, files: Sequence[str]
-) -> list[Candidate]:
-    kind, options = kind_of(schema)
-    if options:
-        return _options(name, schema, options, pointer, text)
-    if kind in ("integer", "number"):
-        mentions = [m for m in numbers(text) if kind == "number" or m.value == int(m.value)]
-        whole = [replace(m, value=int(m.value)) if kind == "integer" else m for m in mentions]
-        return _ranked(whole, pointer)
-    if kind == "file":
-        return _ranked(paths(text, files), pointer) or [c for c in _spans(pointer, text) if " " not in str(c.value)]
-    if kind == "array":
-        return [Candidate(_items(c.value, schema), c.score, c.begin, c.end) for c in _spans(pointer, text)]
-    if kind == "object":
-        return []
-    wanted = _wanted(name, kind, str(schema.get("description") or ""))
-    if wanted is not None and (typed := _ranked(wanted(text), pointer)):
-        return typed
-    inside = [Candidate(m.value, pointer.span(m.begin, m.end) + 0.5, m.begin, m.end) for m in quoted(text)]
-    kind_nouns = {*words(name).split(), *words(str(schema.get("description") or "")).split()}
-    spans = [_without_noun(c, kind_nouns) for c in _spans(pointer, text)]
-    return sorted([*inside, *spans], key=lambda c: -c.score)
-
-
-def _ranked(mentions: Sequence[Mention], pointer: Pointer) -> list[Candidate]:
-    return sorted(
-        (Candidate(m.value, pointer.span(m.begin, m.end), m.begin, m.end, typed=True) for m in mentions),
-        key=lambda c: -c.score,
-    )
-
-
-def _wanted(name: str, kind: str, description: str) -> Callable[[str], list[Mention]] | None:
-    """The mentions that a text parameter takes when its name, format or description asks for a date or time."""
-    if kind == "date" or re.search(r"YYYY-MM-DD|\bISO (?:8601 )?date\b", description, re.I):
-        return dates
-    if kind == "time" or re.search(r"\bHH:MM\b", description):
-        return times
-    return None
-
-
-def _options(
-    name: str, schema: Mapping[str, Any], options: Sequence[str], pointer: Pointer, text: str
-) -> list[Candidate]:
-    """Each option with the model's score; one that stands in the text, with the characters it stands at."""
-    values: list[Any] = list(schema.get("enum") or _branch(schema).get("enum") or (True, False))
-    values = [v for v in values if v is not None]
-    found = []
-    for option, value, score in zip(options, values, pointer.options, strict=False):
-        place = _switched(name, value, text) if isinstance(value, bool) else _said(option, text)
-        if place:
-            sure = -9.0 if _ambiguous(option) else math.log(SAID)
-            score = max(score, pointer.span(*place.span()), sure)
-            found.append(Candidate(value, score, *place.span()))
-        else:
-            found.append(Candidate(value, score))
-    return sorted(found, key=lambda c: -c.score)
-
-
-def _said(option: str, text: str) -> re.Match[str] | None:
-    """Where an option stands in the text: itself, its words, or the English name of a currency's code."""
-    for spelling in dict.fromkeys([option, words(option), *_currency(option)]):
-        if spelling and (place := re.search(rf"(?<!\w){re.escape(spelling)}s?(?!\w)", text, re.I)):
-            return place
-    return None
-
-
-def _currency(code: str) -> list[str]:
-    """`USD` -> US Dollar, dollar."""
-    if not re.fullmatch(r"[A-Z]{3}", code):
-        return []
-    from babel.numbers import get_currency_name, is_currency
-
-    if not is_currency(code):
-        return []
-    name = get_currency_name(code, locale="en")
-    return [name, name.split()[-1]]
-
-
-def _switched(name: str, value: bool, text: str) -> re.Match[str] | None:
-    """Where the text says the words of a boolean's name, and whether it says them to have it or to be without it."""
-    said = words(name)
-    place = re.search(rf"(?<!\w){re.escape(said)}(?!\w)", text, re.I) if said else None
-    if place is None:
-        return None
-    without = re.search(r"\b(?:no|not|without|never|don't|do not)\s+(?:\w+\s+)?$", text[: place.start()], re.I)
-    return place if (without is None) == value else None
-
-
-def _ambiguous(option: str) -> bool:
-    return len(option) < 3 or option.lower() in _EMPTY
-
-
-def _branch(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    for key in ("anyOf", "oneOf"):
-        for choice in schema.get(key) or ():
-            if isinstance(choice, Mapping) and choice.get("type") != "null":
-                return choice
-    return schema
-
-
-def _spans(pointer: Pointer, text: str, most: int = 8, longest: int = 40) -> list[Candidate]:
-    """The best spans, grown to whole words and trimmed of quotes and stops."""
-    if not pointer.spans:
-        return []
-    starts = sorted(range(len(pointer.start)), key=lambda i: -float(pointer.start[i]))[:most]
-    found: dict[tuple[int, int], Candidate] = {}
-    for i in starts:
-        for j in range(i, min(i + longest, len(pointer.spans))):
-            score = float(pointer.start[i] + pointer.end[j]) / 2
-            if score < IMPLAUSIBLE:
-                continue
-            begin, end = _neat(text, pointer.spans[i][0], pointer.spans[j][1])
-            if (
-                end > begin
-                and text[begin:end].lower() not in _EMPTY
-                and score > found.get((begin, end), Candidate("", -99.0)).score
-            ):
-                found[begin, end] = Candidate(text[begin:end], score, begin, end)
-    return sorted(found.values(), key=lambda c: -c.score)[:most]
-
-
-def _without_noun(candidate: Candidate, nouns: set[str]) -> Candidate:
-    """`bin A3` for a bin is `A3`: the noun for what the parameter holds goes, where a name or number follows it."""
-    found = re.match(r"((?:the )?([a-z]+) )[A-Z0-9]", str(candidate.value))
-    if not found or found[2] not in nouns:
-        return candidate
-    return replace(candidate, value=candidate.value[len(found[1]) :], begin=candidate.begin + len(found[1]))
-
-
-def _neat(text: str, begin: int, end: int) -> tuple[int, int]:
-    """A span grown to whole words, without the quotes and punctuation around it."""
-    while begin > 0 and text[begin].isalnum() and text[begin - 1].isalnum():
-        begin -= 1
-    while end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
-        end += 1
-    while begin < end and text[begin] in _EDGES:
-        begin += 1
-    while end > begin and text[end - 1] in _EDGES:
-        end -= 1
-    return _balanced(text, begin, end)
-
-
-def _balanced(text: str, begin: int, end: int) -> tuple[int, int]:
-    """A span that closes a bracket it does not open, or the other way round, grown to the bracket's other half."""
-    for left, right in ("()", "[]", "{}"):
-        inside = text[begin:end]
-        if inside.count(right) > inside.count(left) and (at := text.rfind(left, 0, begin)) >= 0:
-            begin = at
-        elif inside.count(left) > inside.count(right) and (at := text.find(right, end)) >= 0:
-            end = at + 1
-    return begin, end
-
-
-def _items(text: str, schema: Mapping[str, Any]) -> list[Json]:
-    item = (_branch(schema).get("items") or {}) if isinstance(_branch(schema).get("items"), Mapping) else {}
-    parts = [p.strip(_EDGES + "[]()") for p in re.split(r",\s*(?:and\s+)?|\s+and\s+|;", text)]
-    parts = [p for p in parts if p]
-    if item.get("type") in ("integer", "number"):
-        return [m.value for part in parts for m in numbers(part)[:1]]
-    return list(parts)
-
-
-def _references(name: str, schema: Mapping[str, Any], pointer: Pointer, earlier: Sequence[Earlier]) -> list[Candidate]:
-    """The results of earlier steps; for a path, the path that the earlier step works on."""
-    found = []
-    for step, score in zip(earlier, pointer.earlier, strict=False):
-        value: Json = Reference(**{"from": step.id})
-        if schema.get("format") == "path":
-            worked_on = [
-                v
-                for k, v in step.arguments.items()
-                if isinstance(v, str) and k in ("path", "destination", "source", "database")
-            ]
-            if not worked_on:
-                continue
-            value = (
-                step.arguments["destination"] if "destination" in step.arguments and name != "source" else worked_on[0]
-            )
-        found.append(Candidate(value, score))
-    return found
-
-
 def _list(first: Candidate, others: Sequence[Candidate], text: str, used: Sequence[tuple[int, int]]) -> list[Candidate]:
     """Further items of a list that `first` is in: nearly as likely, and joined to it by commas or `and` alone."""
     chosen: list[Candidate] = []
@@ -401,6 +201,9 @@ def _list(first: Candidate, others: Sequence[Candidate], text: str, used: Sequen
         if any(_JOINED.match(text[min(a.end, other.end) : max(a.begin, other.begin)]) for a in around):
             chosen.append(other)
             around.append(other)
+    begin, end = min(c.begin for c in around), max(c.end for c in around)
+    if not re.search(r"\b(?:and|or)\b|&", text[begin:end]):  # `Oslo, Norway` is one place
+        return []
     return sorted(chosen, key=lambda c: c.begin)
 
 

@@ -22,8 +22,8 @@ class Mention:
 
 
 _DIGITS = re.compile(
-    r"(?<![\w.,:/-])(?P<sign>[-+\u2212])?(?P<currency>[$€£¥])?(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
-    r"(?P<scale>\s?(?:thousand|million|billion|bn)\b|k\b|(?-i:M)\b|(?(currency)m\b|(?!)))?(?:st|nd|rd|th)?"
+    r"(?<![\w.,:/^-])(?P<sign>[-+\u2212])?(?P<currency>[$€£¥])?(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+    r"(?P<scale>\s?(?:thousand|million|billion|bn)\b|(?-i:k)\b|(?-i:M)\b|(?(currency)[mk]\b|(?!)))?(?:st|nd|rd|th)?"
     r"(?:(?=(?:[kcm]?m|[km]?g|[mc]?l|ft|in|mi|lbs?|oz|[kmgt]b|h|hrs?|mins?|m?s|px|x)\b)|(?![\w:/]|[.,-]\w))",
     re.I,
 )

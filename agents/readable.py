@@ -120,7 +120,7 @@ def asked_fields(
     main = [path for path, v in fresh.items() if path.lower() in MAIN and v is not None]
     if len(main) == 1:
         return tuple(main)
-    said = {_stem(w) for w in _words(instruction)}
+    said = {stem(w) for w in _words(instruction)}
     # Nobody asks for an id in passing: `which beer is it` does not want the beer's id.
     asked = [path for path in fresh if "id" in said or _words(path)[-1:] != ["id"]] or list(fresh)
     if len(asked) == 1:
@@ -147,7 +147,7 @@ def _nearest(nearness: Nearness, instruction: str, shared: Mapping[str, float]) 
 
 def mentions(instruction: str, name: str) -> bool:
     """Whether `instruction` says every word of a field's name."""
-    return _overlap(name, {_stem(w) for w in _words(instruction)}) == 1
+    return _overlap(name, {stem(w) for w in _words(instruction)}) == 1
 
 
 def _leaves(value: Json, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Json]]:
@@ -162,7 +162,7 @@ def _leaves(value: Json, prefix: str = "", depth: int = 0) -> Iterator[tuple[str
 def _overlap(path: str, said: set[str]) -> float:
     """The share of the words of the last name in `path` that were said."""
     words = _words(path.rpartition(".")[2])
-    return sum(_stem(w) in said for w in words) / len(words) if words else 0.0
+    return sum(stem(w) in said for w in words) / len(words) if words else 0.0
 
 
 def _words(text: str) -> list[str]:
@@ -170,7 +170,8 @@ def _words(text: str) -> list[str]:
 
 
 @functools.cache
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
+    """A word without its endings, by the Snowball stemmer of English."""
     import snowballstemmer
 
     return str(snowballstemmer.stemmer("english").stemWord(word))

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottega.agents.filling import Earlier, fill, inherit
+from bottega.agents.candidates import Earlier
+from bottega.agents.filling import fill, inherit
 from bottega.agents.plan import Each, Reference
 from bottega.models.house.slots import Card, Pointer, Reading
 from bottega.tools import Tool, ToolContext, ToolResult

@@ -18,7 +18,8 @@ from ...models.house.slots import Card, Reading, SlotsModel, words
 from ...models.house.splitter import Clause, SplitterModel
 from ...retrieval import ToolIndex, ToolSpec
 from ...tools import Tool
-from ..filling import Earlier, Filled, fill, inherit
+from ..candidates import Earlier
+from ..filling import Filled, fill, inherit
 from ..mentions import quoted
 from ..plan import Each, Json, Plan, Reference, Step, StepResult
 from ..planning import PlanningContext

@@ -46,6 +46,9 @@ class Filled:
     surest: float = 1.0
     """Probability of the least sure required argument."""
 
+    found_out: int = 0
+    """How many of the missing arguments another tool may find out."""
+
     used: tuple[tuple[int, int], ...] = ()
     """The characters of the instruction that arguments were taken from."""
 
@@ -53,7 +56,8 @@ class Filled:
     def quality(self) -> float:
         """What tools are compared by: the fit, less for what is missing, left over, or not there."""
         sure = 0.5 + 0.5 * self.surest
-        return self.fit * sure * 0.6 ** len(self.missing) * 0.7**self.unused * 0.4**self.unknown
+        lacking = 0.6 ** (len(self.missing) - self.found_out) * 0.9**self.found_out
+        return self.fit * sure * lacking * 0.7**self.unused * 0.4**self.unknown
 
 
 def fill(
@@ -85,7 +89,7 @@ def fill(
     unused = _unused(instruction, used, files, takes_all=bool(whole))
     surest = math.exp(min(0.0, *(chosen[n].score for n in tool.required if n in chosen), 0.0))
     unknown = _unknown(tool, arguments, files)
-    return Filled(tool, reading.fit, arguments, missing, confidence, unused, unknown, surest, tuple(used))
+    return Filled(tool, reading.fit, arguments, missing, confidence, unused, unknown, surest, used=tuple(used))
 
 
 def _assign(

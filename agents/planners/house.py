@@ -214,6 +214,9 @@ class HousePlanner:
             if earlier and earlier[-1].tool == tool.id and (filled.missing or elliptic):
                 filled = inherit(filled, earlier[-1], filled.missing if not elliptic else tuple(tool.parameters))
             options.append(filled)
+        for i, filled in enumerate(options):
+            if filled.missing and all(_makers(name, filled.tool, tools) for name in filled.missing):
+                options[i] = replace(filled, found_out=len(filled.missing))
         options.sort(key=lambda f: -f.quality * (1 - SEARCH + SEARCH * nearness.get(f.tool.id, 0.5)))
         fitting = [f for f in options if f.fit >= (FITS if f.tool.annotations.read_only else CHANGES)]
         refused: list[Filled] = []
@@ -255,11 +258,10 @@ class HousePlanner:
 
     def _hop(self, instruction: str, filled: Filled, tools: tuple[Tool, ...], files: tuple[str, ...]) -> Bound | None:
         """Makes each missing argument by another tool of the same server that can be filled from the instruction."""
-        server = [t for t in tools if t.server == filled.tool.server and t.id != filled.tool.id]
         before: list[Step] = []
         arguments = dict(filled.arguments)
         for name in filled.missing:
-            makers = [t for t in server if t.annotations.read_only and _makes(t, name)]
+            makers = _makers(name, filled.tool, tools)
             readings = self._read(instruction, makers, ())
             options = [fill(t, r, instruction, (), files) for t, r in zip(makers, readings, strict=True)]
             options = [o for o in options if o.arguments and not o.missing and o.tool.accepts(o.arguments)]
@@ -320,6 +322,12 @@ def _step(id: str, bound: Bound, renamed: Mapping[str, str]) -> Step:
 def _owner(value: Json) -> Json:
     """`Nora Beck's iron` -> `Nora Beck`: what is looked up is whose it is."""
     return re.split(r"['\u2019]s\s", value)[0] if isinstance(value, str) else value
+
+
+def _makers(name: str, tool: Tool, tools: Sequence[Tool]) -> list[Tool]:
+    """Tools of the same server that look up what a parameter of `tool` wants."""
+    kin = (t for t in tools if t.server == tool.server and t.id != tool.id and t.annotations.read_only)
+    return [t for t in kin if _makes(t, name)]
 
 
 def _makes(tool: Tool, name: str) -> bool:

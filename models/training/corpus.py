@@ -83,6 +83,10 @@ def read_servers(folder: Path = CORPUS) -> list[Server]:
     return [_server(_load(p), cards) for p in paths if p.stem not in ("impossible", "aliases")]
 
 
+ALIASED = 0.5
+"""How often a training shows a house tool as another author would have written it."""
+
+
 @dataclass(frozen=True)
 class Alias:
     """Another author's card for what a house tool does. `renamed` maps the house tool's parameters to its own."""

@@ -27,7 +27,7 @@ from ..encoder import CLS, SEP, Encoder, open_encoder
 from ..house.retriever import PATH, REQUEST_TOKENS, TOOL_TOKENS, RetrieverModel
 from ..house.slots import Card, words
 from . import options, public
-from .corpus import Example, compounds, house_cards, read_servers, singles
+from .corpus import ALIASED, Example, compounds, house_cards, read_aliases, read_servers, singles
 from .lora import LoraBackbone, Schedule, mean_pool, pad, train
 
 Pair = tuple[str, str, str]
@@ -61,14 +61,15 @@ def load(data: Path | None, seed: int) -> dict[str, list[Pair]]:
     r = random.Random(seed)
     seen = [s for s in read_servers() if not s.held_out]
     cards = {**house_cards(), **{id: c for s in seen for id, c in s.cards.items()}}
-    house = set(house_cards())
+    house, aliases = set(house_cards()), read_aliases()
     sources: dict[str, list[Pair]] = {"house": [], "servers": []}
 
     def add(name: str, examples: Sequence[Example], cards: Mapping[str, Card]) -> None:
         for e in examples:
-            text = card_text(
-                cards[e.tool], e.tool.split("/")[0] if name in {"house", "servers"} else "", r.random() < 0.75
-            )
+            card, server = cards[e.tool], e.tool.split("/")[0] if name in {"house", "servers"} else ""
+            if e.tool in aliases and r.random() < ALIASED:
+                card, server = r.choice(aliases[e.tool]).card, ""
+            text = card_text(card, server, r.random() < 0.75)
             sources.setdefault(name, []).append((e.instruction, e.tool, text))
 
     for example in singles(seen, 2, seed):
@@ -185,7 +186,7 @@ def field_figure(model: RetrieverModel, data: Path, most: int = 800, seed: int =
 
 
 def main() -> None:
-    a = options.parse(__doc__ or "", PATH, steps=200, size=48, rate=4e-4)
+    a = options.parse(__doc__ or "", PATH, steps=400, size=48, rate=4e-4)
     encoder = open_encoder()
     pairs = load(a.data, a.seed)
     if not a.measure:

@@ -27,7 +27,17 @@ from ..cards import Source
 from ..encoder import Encoder, open_encoder
 from ..house.slots import PATH, Card, Layout, SlotsModel, lay_out, words
 from . import options, public
-from .corpus import Example, Fill, compounds, house_cards, impossible_requests, read_aliases, read_servers, singles
+from .corpus import (
+    ALIASED,
+    Example,
+    Fill,
+    compounds,
+    house_cards,
+    impossible_requests,
+    read_aliases,
+    read_servers,
+    singles,
+)
 from .lora import LoraBackbone, Schedule, pad, train
 
 WIDTH = 96
@@ -36,8 +46,6 @@ GROUP = 4
 """Cards a request is shown with: the right one first, then wrong ones."""
 REPEATS = 3
 """Times each template is filled with other values."""
-ALIASED = 0.5
-"""How often a house tool is shown as another author would have written it."""
 
 
 class SlotsTrainer(nn.Module):

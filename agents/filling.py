@@ -23,8 +23,10 @@ from .plan import Each, Json, Reference
 RIVAL = 2.0
 """Log-probability by which a further item of a list may be below the best: `doctor Alder and doctor Cedar`."""
 
-_CAPITALS = re.compile(r"(?<![\w.-])[A-Z]{3,}(?![\w.-])")
+_CAPITALS = re.compile(r"(?<![\w.(-])[A-Z]{3,}(?![\w.-])")
 _JOINED = re.compile(r"^\s*(?:,|and|or|&|,\s*(?:and|or))\s+(?:(?:the|for|of|in|at)\s+)?(?:\w+\s+)?$", re.I)
+_LISTED = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or|&)\s*", re.I)
+"""What stands between the items of a list and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -198,11 +200,16 @@ def _list(first: Candidate, others: Sequence[Candidate], text: str, used: Sequen
     chosen: list[Candidate] = []
     around = [first]
     for other in others:
-        if other.value == first.value or not other.end or other.score < first.score - RIVAL:
+        if other.value == first.value or not other.end:
+            continue
+        listed = other.typed and any(
+            _LISTED.fullmatch(text[min(a.end, other.end) : max(a.begin, other.begin)]) for a in around
+        )
+        if not listed and other.score < first.score - RIVAL:
             continue
         if any(b < other.end and other.begin < e for b, e in [*used, *((c.begin, c.end) for c in chosen)]):
             continue
-        if any(_JOINED.match(text[min(a.end, other.end) : max(a.begin, other.begin)]) for a in around):
+        if listed or any(_JOINED.match(text[min(a.end, other.end) : max(a.begin, other.begin)]) for a in around):
             chosen.append(other)
             around.append(other)
     begin, end = min(c.begin for c in around), max(c.end for c in around)

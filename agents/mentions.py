@@ -24,7 +24,7 @@ class Mention:
 _DIGITS = re.compile(
     r"(?<![\w.,:/^-])(?P<sign>[-+\u2212])?(?P<currency>[$€£¥])?(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
     r"(?P<scale>\s?(?:thousand|million|billion|bn)\b|(?-i:k)\b|(?-i:M)\b|(?(currency)[mk]\b|(?!)))?(?:st|nd|rd|th)?"
-    r"(?:(?=(?:[kcm]?m|[km]?g|[mc]?l|ft|in|mi|lbs?|oz|[kmgt]b|h|hrs?|mins?|m?s|px|x)\b)|(?![\w:/]|[.,-]\w))",
+    r"(?:(?=(?:[kcm]?m|[km]?g|[mc]?l|ft|in|mi|lbs?|oz|[kmgt]b|h|hrs?|mins?|m?s|px|x|(?-i:K))\b)|(?![\w:/]|[.,-]\w))",
     re.I,
 )
 _SCALE = {"k": 10**3, "thousand": 10**3, "m": 10**6, "million": 10**6, "bn": 10**9, "billion": 10**9}

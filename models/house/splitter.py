@@ -24,6 +24,8 @@ _UNITS = re.compile(
     r"|\([^()]*\)|\[[^\[\]]*\]|`[^`]*`|(?P<word>[^\s,;:?!\"'\u201c\u2018(\[`]++)"
 )
 """Quoted strings, brackets, file names and numbers: no clause begins inside one."""
+_QUOTED_WHOLE = re.compile(r"\s*[\"\u201c]([^\"\u201c\u201d]*)[\"\u201d]?\s*")
+"""A request in quotation marks as a whole: they mark no unit."""
 _LINK = re.compile(
     r"^(?:[\s,;:.!?]+|(?:and|then|also|plus|next|afterwards?|finally|lastly)\b[\s,]*(?!\w*['\u2019])"
     r"|after that\b[\s,]*|as well as\b\s*)+",
@@ -69,7 +71,8 @@ class SplitterModel:
         heads = self.adapter.heads
         logits = hidden[0, 1 : len(ids) + 1] @ heads["cut.weight"] + heads["cut.bias"][0]
         inside = np.zeros(len(request) + 1, bool)
-        for unit in _UNITS.finditer(request):
+        whole = _QUOTED_WHOLE.fullmatch(request)
+        for unit in _UNITS.finditer(request, *(whole.span(1) if whole else (0, len(request)))):
             if unit["word"] is None or re.search(r"/|\..*\w", unit["word"]):
                 begin, end = unit.span()
                 apart = not request[max(0, begin - 1) : begin].strip()

@@ -33,6 +33,7 @@ PUBLIC = {
     "sgd": {"source": "Schema-Guided Dialogue, train services", "licence": "CC-BY-SA-4.0"},
     "mcp": {"source": "names, descriptions and schemas of public MCP tools", "licence": "MIT or Apache-2.0, mostly"},
     "metatool": {"source": "MetaTool, train split", "licence": "MIT"},
+    "wikisql": {"source": "WikiSQL, test file (questions only)", "licence": "BSD-3-Clause"},
     "snips_slots": {"source": "SNIPS, train split", "licence": "CC0-1.0"},
 }
 

@@ -84,6 +84,10 @@ def join(parts: Sequence[str], connectors: Sequence[str], r: random.Random) -> S
     return text, tuple(starts)
 
 
+_LOOKS_CUT = re.compile(r"\band\b|, |[.?!] |\bthen\b|;")
+"""What a request of one clause may contain although it joins clauses elsewhere."""
+
+
 class Samples:
     """Everything to learn from, drawn at random."""
 
@@ -111,20 +115,31 @@ class Samples:
                 for line in public.read_lines(data / "snips_slots" / "turns.jsonl.gz")
                 if line.get("split") == "train"
             ][:3000]
+            self.other += [
+                q["query"]
+                for q in public.read_lines(data / "seal_tools" / "queries.jsonl.gz")
+                if q["split"] == "dev" and len(q["calls"]) == 1
+            ]
+            self.other += [e.instruction for e in public.sgd(data / "sgd", 3000, seed)[1]]
+            self.other += [q["question"] for q in public.read_lines(data / "wikisql" / "test.jsonl.gz")][:4000]
+        self.hard = [text for text in (*self.single, *self.other) if _LOOKS_CUT.search(text.rstrip(" .?!"))]
 
     def draw(self) -> Sample:
         r = self.random
         chance = r.random()
-        if chance < 0.36:
+        if chance < 0.34:
             return r.choice(self.whole)
-        if chance < 0.62:
+        if chance < 0.56:
             pool = r.choice(list(self.by_source.values())) if r.random() < 0.6 else self.single
-            parts = [r.choice(pool) for _ in range(r.choices([2, 3, 4], [6, 3, 1])[0])]
+            parts = [
+                r.choice(self.hard if r.random() < 0.25 else pool) for _ in range(r.choices([2, 3, 4], [6, 3, 1])[0])
+            ]
             return join(parts, self.connectors, r)
-        if chance < 0.72:
+        if chance < 0.66:
             return join([r.choice(self.other), r.choice(self.single)], self.connectors, r)
-        text = r.choice(self.single if r.random() < 0.55 else self.other)
-        return text, (0,)
+        if chance < 0.86:
+            return r.choice(self.hard), (0,)
+        return r.choice(self.single if r.random() < 0.5 else self.other), (0,)
 
 
 def row(encoder: Encoder, sample: Sample) -> tuple[list[int], list[float]]:
@@ -191,7 +206,7 @@ class ByRule:
 
 
 def main() -> None:
-    a = options.parse(__doc__ or "", PATH, steps=450, size=24, rate=8e-4)
+    a = options.parse(__doc__ or "", PATH, steps=700, size=24, rate=8e-4)
     encoder = open_encoder()
     samples = Samples([s for s in read_servers() if not s.held_out], a.data, a.seed)
     if not a.measure:
@@ -206,7 +221,10 @@ def main() -> None:
     card = Card(
         name="splitter",
         task="requests into clauses",
-        data=[Source(**s) for s in options.sources(a.data, "metatool", "mcp", "snips_slots")],
+        data=[
+            Source(**s)
+            for s in options.sources(a.data, "metatool", "mcp", "snips_slots", "seal_tools", "sgd", "wikisql")
+        ],
         metric="requests of several clauses cut at exactly the right words, percent",
         figure=figures[main_figure],
         baseline=rule[main_figure],

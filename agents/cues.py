@@ -21,7 +21,8 @@ RUN_ON = 1.0
 COMPOUND = 2.0
 """Log-probability that a number loses as a part of a word: `a two-sample test`."""
 
-_FROM = re.compile(r"\b(?:from|out of|since)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
+_FROM = re.compile(r"\b(?:from|out of|since)\s+(?:the\s+)?(?:\w+\s+)?$|\d\s+(?:(?:am|pm|o'clock)\s+)?(?:in\s+)?$", re.I)
+"""What is given with a number is what is converted: `how many pounds are 12 kilograms`, `when it is 9:00 in Paris`."""
 _TO = re.compile(r"\b(?:to|into|onto|until|till)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
 _FROM_NAME = re.compile(r"\b(?:from|source|start|origin|begin|old)\b")
 _TO_NAME = re.compile(r"\b(?:to|target|end|destination|new|until)\b")

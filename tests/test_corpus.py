@@ -23,6 +23,7 @@ from bottega.models.training.corpus import (
     compounds,
     house_cards,
     impossible_requests,
+    kept,
     read_servers,
     singles,
 )
@@ -247,3 +248,15 @@ def test_public_sets_that_are_not_there_are_left_out(tmp_path: Path) -> None:
     assert public.sgd(tmp_path, 10) == ({}, [])
     assert public.mcp_catalog(tmp_path, 10) == ({}, [])
     assert public.labelled_tools(tmp_path, "train", 10) == ({}, [])
+
+
+def test_what_is_asked_for_is_also_asked_to_be_kept(servers: list[Server]) -> None:
+    found = list(kept(servers, 1))
+    assert len(found) > 100
+    for compound in found:
+        lookup, write = compound.calls
+        assert compound.text[compound.starts[1] :].strip() == write.instruction
+        assert (lookup.tool != write.tool, write.tool) == (True, "files/write_file")
+        assert write.fills["content"] == Fill("earlier", index=0)
+        path = write.fills["path"]
+        assert re.fullmatch(r"\w+\.(txt|md)", write.instruction[path.begin : path.end])

@@ -23,6 +23,8 @@ def said(name: str, text: str, value: str) -> float:
         ("brand", "a flute of the brand Yamaha", "Yamaha"),
         ("fromCity", "a train to Lyon from Paris", "Paris"),
         ("destination", "a train to Lyon from Paris", "Lyon"),
+        ("from_unit", "how many pounds are 12 kilograms", "kilograms"),
+        ("source_timezone", "what time is it in Tokyo when it is 9:00 in Paris?", "Paris"),
         ("price", "anything under $40", "40"),
         ("year", "the winners of 2021", "2021"),
     ],

@@ -46,6 +46,8 @@ def reader() -> ReaderModel:
     ("question", "answer"),
     [
         ("Who chaired the meeting?", "Wanda Kessler"),
+        ("Who took notes?", "Oskar Thiel"),
+        ("Where was the new glider bought?", "Aalen"),
         ("How much does the repair of the hangar door cost?", "2,300 euros"),
         ("Which company will repair the hangar door?", "Brandt Metallbau"),
     ],

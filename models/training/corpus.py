@@ -348,3 +348,28 @@ def compounds(servers: Sequence[Server], repeats: int, seed: int = 0) -> Iterato
             for _ in range(repeats):
                 if made := expander.compound(server, clauses):
                     yield made
+
+
+_THING = re.compile(
+    r"(?:What(?: is|'s| are)|Show me|Give me|Tell me|Get|Find|Look up|I need) (the (?!.*[.?!] ).+?)[.?!]?"
+)
+_KEPT = ["Save", "Write", "Store", "Put", "Note", "Record", "Please save", "Can you put", "Write down", "Keep"]
+_INTO = [" to ", " in ", " into ", " in a file called ", " in a new file ", " to the file "]
+
+
+def kept(servers: Sequence[Server], repeats: int, seed: int = 0) -> Iterator[Compound]:
+    """Requests for `the ...` as requests to keep it, two calls in one: `Save the weight of hive 12 to hive.txt`."""
+    expander, r = Expander(servers, seed + 2), random.Random(seed)
+    for server in servers:
+        for id, templates in server.requests.items():
+            for thing in (m[1] for t in templates if (m := _THING.fullmatch(t))):
+                for _ in range(repeats):
+                    own = re.sub(r"[^a-z]+", "_", id.partition("/")[2])[:12]
+                    name = r.choice([own, own.partition("_")[0], f"{own}{r.randint(2, 99)}", "notes", "out", "result"])
+                    file = f"{name}.{r.choice(['txt', 'md'])}"
+                    clauses = [
+                        {"tool": id, "text": f"{r.choice(_KEPT)} {thing}"},
+                        {"tool": "files/write_file", "text": f"{{content<1|}}{r.choice(_INTO)}{{path={file}|{file}}}"},
+                    ]
+                    if made := expander.compound(server, clauses):
+                        yield made

@@ -34,6 +34,7 @@ from .corpus import (
     compounds,
     house_cards,
     impossible_requests,
+    kept,
     read_aliases,
     read_servers,
     singles,
@@ -285,7 +286,7 @@ def load(data: Path | None, seed: int, repeats: int) -> tuple[Data, list[Example
     groups: dict[str, list[Example]] = {"house": [], "servers": [], "clauses": []}
     for example in singles(seen, repeats, seed):
         groups["house" if example.source in house else "servers"].append(example)
-    for compound in compounds(seen, 2 * repeats, seed):
+    for compound in (*compounds(seen, 2 * repeats, seed), *kept(seen, repeats, seed)):
         groups["clauses"] += compound.calls
     cards = {**house_cards(), **{id: c for s in seen for id, c in s.cards.items()}}
     if data:

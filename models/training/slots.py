@@ -45,6 +45,8 @@ WIDTH = 96
 """Of the pointer's queries and keys."""
 GROUP = 4
 """Cards a request is shown with: the right one first, then wrong ones."""
+MEASURED = 200
+"""Requests for held-out servers that are measured on."""
 REPEATS = 3
 """Times each template is filled with other values."""
 
@@ -299,6 +301,7 @@ def load(data: Path | None, seed: int, repeats: int) -> tuple[Data, list[Example
             cards |= {i: c for i, c in more.items() if i in used}
             groups[name] = examples
     held = [*singles(unseen, 1, seed + 7), *(c for k in compounds(unseen, 1, seed + 7) for c in k.calls)]
+    held = random.Random(MEASURED).sample(held, min(MEASURED, len(held)))
     return Data(cards, groups, impossible_requests(), seed), held, {id: c for s in unseen for id, c in s.cards.items()}
 
 

@@ -77,6 +77,8 @@ class Tool:
     server: str = ""
     output_schema: dict[str, Json] | None = None
     checks: Mapping[str, Check] = field(default_factory=dict, repr=False, compare=False)
+    remote: bool = False
+    """Run by a server that somebody configured, not here."""
 
     @property
     def id(self) -> str:

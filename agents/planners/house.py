@@ -39,6 +39,9 @@ WEAK, BETTER = 0.4, 2.0
 ELLIPTIC = 4
 """Most words of a clause that says only what is different from the one before."""
 
+ABOUT_AS_WELL = 0.7
+"""Share of the best quality from which a configured server's tool goes before the house's of the same name."""
+
 NESTED_FITS = 0.6
 """Least fit of a tool for words inside an instruction: what is to be written may be meant literally."""
 
@@ -218,6 +221,7 @@ class HousePlanner:
             if filled.missing and all(_makers(name, filled.tool, tools) for name in filled.missing):
                 options[i] = replace(filled, found_out=len(filled.missing))
         options.sort(key=lambda f: -f.quality * (1 - SEARCH + SEARCH * nearness.get(f.tool.id, 0.5)))
+        options = _configured_first(options)
         fitting = [f for f in options if f.fit >= (FITS if f.tool.annotations.read_only else CHANGES)]
         refused: list[Filled] = []
         for filled in fitting:
@@ -317,6 +321,17 @@ def _step(id: str, bound: Bound, renamed: Mapping[str, str]) -> Step:
         arguments=arguments,
         confidence=bound.filled.confidence,
     )
+
+
+def _configured_first(options: list[Filled]) -> list[Filled]:
+    """The best option after a tool of the same name on a configured server that goes about as well: it is there to be
+    used."""
+    best = options[0] if options else None
+    for other in options[1:]:
+        same = best is not None and other.tool.remote and not best.tool.remote and other.tool.name == best.tool.name
+        if best is not None and same and not other.missing and other.quality >= ABOUT_AS_WELL * best.quality:
+            return [other, *(f for f in options if f is not other)]
+    return options
 
 
 def _owner(value: Json) -> Json:

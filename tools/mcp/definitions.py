@@ -130,6 +130,7 @@ def as_tool(definition: Mapping[str, Json], server: str, call: Call) -> Tool:
         annotations=_annotations(definition.get("annotations")),
         server=server,
         output_schema=definition.get("outputSchema"),
+        remote=True,
     )
 
 

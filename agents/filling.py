@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..models.house.slots import Reading
+from ..models.house.slots import Reading, kind_of
 from ..tools import Tool
 from .candidates import Candidate, Earlier, candidates, references
 from .cues import siblings
@@ -25,6 +25,7 @@ RIVAL = 2.0
 
 _CAPITALS = re.compile(r"(?<![\w.(-])[A-Z]{3,}(?![\w.-])")
 _JOINED = re.compile(r"^\s*(?:,|and|or|&|,\s*(?:and|or))\s+(?:(?:the|for|of|in|at)\s+)?(?:\w+\s+)?$", re.I)
+_NUMERIC = ("integer", "number")
 _LISTED = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or|&)\s*", re.I)
 """What stands between the items of a list and nothing else."""
 
@@ -76,7 +77,7 @@ def fill(
         pairs += [(c.score, name, c) for c in found]
     absent = {name: pointer.absent for name, pointer in reading.pointers.items()}
     pairs.sort(key=lambda pair: -pair[0])
-    chosen = _in_order(_assign(tool, pairs, absent))
+    chosen = _in_order(_said_first(tool, _assign(tool, pairs, absent), pairs))
     values, used = _fanned(tool, chosen, pairs, instruction)
     arguments = {
         name: value
@@ -108,6 +109,19 @@ def _assign(
         if is_path and any(other.value == candidate.value for other in chosen.values()):
             continue  # nothing is copied onto itself
         chosen[name] = candidate
+    return chosen
+
+
+def _said_first(
+    tool: Tool, chosen: dict[str, Candidate], pairs: Sequence[tuple[float, str, Candidate]]
+) -> dict[str, Candidate]:
+    """A number that was said and goes nowhere, in place of an earlier result that nobody mentioned."""
+    for name, candidate in chosen.items():
+        if isinstance(candidate.value, Reference) and kind_of(tool.parameters.get(name) or {})[0] in _NUMERIC:
+            others = [other for key, other in chosen.items() if key != name]
+            left = (c for _, n, c in pairs if n == name and c.typed and not any(_overlap(c, o) for o in others))
+            if (said := next(left, None)) is not None:
+                chosen = {**chosen, name: said}
     return chosen
 
 

@@ -115,6 +115,14 @@ def test_an_earlier_result_becomes_a_reference() -> None:
     assert filled.arguments == {"path": "errors.txt", "content": Reference(**{"from": "s1"})}
 
 
+def test_a_number_that_was_said_goes_before_an_earlier_result() -> None:
+    text = "and what is 20% of 50?"
+    tool = a_tool({"percent": {"type": "number"}, "of": {"type": "number"}})
+    pointers = {"percent": pointing(text, "20", earlier=(-9.0,)), "of": pointing(text, "50", earlier=(3.0,))}
+    filled = fill(tool, reading(tool, pointers), text, [Earlier("s1", "What is 12 * 12")])
+    assert filled.arguments == {"percent": 20, "of": 50}
+
+
 def test_a_path_meant_by_it_is_the_path_of_the_step_before() -> None:
     text = "append 'new lamps' to it"
     tool = a_tool({"path": {"type": "string", "format": "path"}, "content": {"type": "string"}})

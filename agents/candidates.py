@@ -109,18 +109,14 @@ def _wanted_number(name: str, kind: str, schema: Mapping[str, Any], text: str) -
 def _arrays(schema: Mapping[str, Any], pointer: Pointer, text: str) -> list[Candidate]:
     """Lists in brackets and runs of items joined by commas and `and`; of texts also what the model points at."""
     item = _item(schema)
+    numeric = item in ("integer", "number")
     brackets = [Mention(m.start(1), m.end(1), m[1]) for m in _BRACKETS.finditer(text)]
-    runs = list(brackets)
-    if item in ("integer", "number"):
-        runs += _runs(numbers(text), text)
-    else:
-        runs += _runs(quoted(text), text)
-        spans = [Candidate(c.value, c.score, c.begin, c.end) for c in _spans(pointer, text)]
-        runs += [Mention(c.begin, c.end, c.value) for c in spans]
-    listed = [replace(m, value=_items(text[m.begin : m.end], item)) for m in runs]
-    found = _ranked([m for m in listed if m.value], pointer, typed=item in ("integer", "number"))
-    spans_of = {(m.begin, m.end) for m in brackets}
-    return [replace(c, score=c.score + BRACKETED) if (c.begin, c.end) in spans_of else c for c in found]
+    runs = _runs(numbers(text) if numeric else quoted(text), text)
+    spans = [] if numeric else [Mention(c.begin, c.end, c.value) for c in _spans(pointer, text)]
+    listed = [replace(m, value=_items(text[m.begin : m.end], item)) for m in (*brackets, *runs, *spans)]
+    found = _ranked([m for m in listed if m.value], pointer, typed=numeric)
+    bracketed = {(m.begin, m.end) for m in brackets}
+    return [replace(c, score=c.score + BRACKETED) if (c.begin, c.end) in bracketed else c for c in found]
 
 
 def _runs(mentions: Sequence[Mention], text: str) -> list[Mention]:

@@ -21,6 +21,9 @@ RUN_ON = 1.0
 COMPOUND = 2.0
 """Log-probability that a number loses as a part of a word: `a two-sample test`."""
 
+NEAR = 60
+"""Characters before a value that are looked at: more would make a long request of many numbers take its square."""
+
 _FROM = re.compile(r"\b(?:from|out of|since)\s+(?:the\s+)?(?:\w+\s+)?$|\d\s+(?:(?:am|pm|o'clock)\s+)?(?:in\s+)?$", re.I)
 """What is given with a number is what is converted: `how many pounds are 12 kilograms`, `when it is 9:00 in Paris`."""
 _TO = re.compile(r"\b(?:to|into|onto|until|till)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
@@ -44,6 +47,7 @@ _MONEY = re.compile(
     r"\b(?:price|cost|amount|revenue|budget|salary|investment|principal|deposit|loan|income|fee|balance)"
 )
 _EMPTY = frozenset(["id", "name", "value", "number", "num", "of", "the", "a", "an", "list", "type", "string", "input"])
+_PERCENT = re.compile(r"\s?(?:%|per ?cent\b)")
 _FRACTION = re.compile(
     r"\b(?:rate|ratio|fraction|probability|decimal|yield|growth|return|alpha|significance|share)\b", re.I
 )
@@ -57,7 +61,7 @@ def cue(name: str, text: str, begin: int, end: int) -> float:
     in_word = COMPOUND * bool(_IN_WORD.match(text, end))
     return (
         _beside(name, text, begin, end)
-        + _direction(name, text[:begin])
+        + _direction(name, text[max(0, begin - NEAR) : begin])
         + _kind(name, text, begin, end)
         - run_on
         - in_word
@@ -69,7 +73,7 @@ def _beside(name: str, text: str, begin: int, end: int) -> float:
     wanted = [stem(w) for w in words(name).split() if w not in _EMPTY and not w.isdigit() and len(w) > 1]
     if not wanted:
         return 0.0
-    before, after = _BEFORE.search(text[max(0, begin - 60) : begin]), _AFTER.match(text[end : end + 40])
+    before, after = _BEFORE.search(text[max(0, begin - NEAR) : begin]), _AFTER.match(text[end : end + 40])
     said = {stem(w.lower()) for part in (before, after) if part for w in re.findall(r"[^\W\d_]+", part[0])}
     found = sum(w in said for w in wanted)
     return BESIDE * (found / len(wanted) if wanted[-1] in said else 0.4 * found / len(wanted))
@@ -107,7 +111,7 @@ def siblings(names: Sequence[str]) -> list[list[str]]:
 
 def as_fraction(name: str, schema: Mapping[str, Any], text: str, end: int) -> bool:
     """Whether a number before a percent sign is wanted as a fraction: 8% as 0.08, for a rate and its like."""
-    if not re.match(r"\s?(?:%|per ?cent\b)", text[end:]):
+    if not _PERCENT.match(text, end):
         return False
     said = f"{words(name)} {schema.get('description') or ''}"
     return bool(_FRACTION.search(said)) and not re.search(r"\bper ?cent(?:age)?\b|%", said, re.I)

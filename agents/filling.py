@@ -67,16 +67,16 @@ def fill(
     tool: Tool, reading: Reading, instruction: str, earlier: Sequence[Earlier] = (), files: Sequence[str] = ()
 ) -> Filled:
     """Fills the tool's arguments from one reading of the instruction. `files` are names in the workspace."""
-    pairs: list[tuple[float, str, Candidate]] = []
+    pairs: list[tuple[str, Candidate]] = []
     for name, pointer in reading.pointers.items():
         schema = tool.parameters.get(name) or {}
         found = [
             *candidates(name, schema, pointer, instruction, files),
             *references(name, schema, pointer, earlier[-2:]),
         ]
-        pairs += [(c.score, name, c) for c in found]
+        pairs += [(name, c) for c in found]
     absent = {name: pointer.absent for name, pointer in reading.pointers.items()}
-    pairs.sort(key=lambda pair: -pair[0])
+    pairs.sort(key=lambda pair: -pair[1].score)
     chosen = _in_order(_said_first(tool, _assign(tool, pairs, absent), pairs))
     values, used = _fanned(tool, chosen, pairs, instruction)
     arguments = {
@@ -95,13 +95,11 @@ def fill(
     return Filled(tool, reading.fit, arguments, missing, confidence, unused, unknown, surest, used=tuple(used))
 
 
-def _assign(
-    tool: Tool, pairs: Sequence[tuple[float, str, Candidate]], absent: Mapping[str, float]
-) -> dict[str, Candidate]:
+def _assign(tool: Tool, pairs: Sequence[tuple[str, Candidate]], absent: Mapping[str, float]) -> dict[str, Candidate]:
     """One candidate for each parameter that has one; `pairs` come best first, and each piece of text is used once."""
     chosen: dict[str, Candidate] = {}
-    for score, name, candidate in pairs:
-        if name in chosen or absent[name] > score + _doubt(candidate, name in tool.required):
+    for name, candidate in pairs:
+        if name in chosen or absent[name] > candidate.score + _doubt(candidate, name in tool.required):
             continue
         if any(_overlap(candidate, other) for other in chosen.values()):
             continue
@@ -113,13 +111,13 @@ def _assign(
 
 
 def _said_first(
-    tool: Tool, chosen: dict[str, Candidate], pairs: Sequence[tuple[float, str, Candidate]]
+    tool: Tool, chosen: dict[str, Candidate], pairs: Sequence[tuple[str, Candidate]]
 ) -> dict[str, Candidate]:
     """A number that was said and goes nowhere, in place of an earlier result that nobody mentioned."""
     for name, candidate in chosen.items():
         if isinstance(candidate.value, Reference) and kind_of(tool.parameters.get(name) or {})[0] in _NUMERIC:
             others = [other for key, other in chosen.items() if key != name]
-            left = (c for _, n, c in pairs if n == name and c.typed and not any(_overlap(c, o) for o in others))
+            left = (c for n, c in pairs if n == name and c.typed and not any(_overlap(c, o) for o in others))
             if (said := next(left, None)) is not None:
                 chosen = {**chosen, name: said}
     return chosen
@@ -141,7 +139,7 @@ def _in_order(chosen: dict[str, Candidate]) -> dict[str, Candidate]:
 
 
 def _fanned(
-    tool: Tool, chosen: Mapping[str, Candidate], pairs: Sequence[tuple[float, str, Candidate]], text: str
+    tool: Tool, chosen: Mapping[str, Candidate], pairs: Sequence[tuple[str, Candidate]], text: str
 ) -> tuple[dict[str, Json], list[tuple[int, int]]]:
     """The values, several where a list is given for one parameter, and the characters that they were taken from."""
     values: dict[str, Json] = {}
@@ -149,7 +147,7 @@ def _fanned(
     for name, candidate in chosen.items():
         values[name] = candidate.value
         if candidate.end:
-            rest = _list(candidate, [c for _, n, c in pairs if n == name], text, used)
+            rest = _list(candidate, [c for n, c in pairs if n == name], text, used)
             used += [(c.begin, c.end) for c in rest]
             if isinstance(candidate.value, list):
                 values[name] = [item for c in sorted([candidate, *rest], key=lambda c: c.begin) for item in c.value]

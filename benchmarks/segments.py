@@ -53,7 +53,6 @@ def main() -> None:
     queries = list(read_lines(a.data / "bfcl" / "queries.jsonl.gz"))
     planner, splitter = HousePlanner(), SplitterModel.open()
     print(f"{'BFCL':<20}{'requests':>9}{'splitter':>10}{'planner':>9}{'right functions':>17}", flush=True)
-    folder = tempfile.mkdtemp()  # empty: no file of the person's is meant
     for name, category in SETS.items():
         if a.only and name != a.only:
             continue
@@ -62,7 +61,7 @@ def main() -> None:
         cut = counted = right = shown = 0
         for q in asked:
             gold = Counter(tools[c["tool"]].id for c in q["calls"])
-            made = calls_of(planned(planner, q["query"], [tools[c] for c in q["candidates"] if c in tools], folder))
+            made = calls_of(planned(planner, q["query"], [tools[c] for c in q["candidates"] if c in tools]))
             cut += len(splitter.split(q["query"])) == gold.total()
             counted += made.total() == gold.total()
             right += made == gold
@@ -73,9 +72,11 @@ def main() -> None:
         print(f"{name:<20}{len(asked):>9}{shares}", flush=True)
 
 
-def planned(planner: HousePlanner, request: str, tools: list[Tool], folder: str) -> Plan:
-    context = PlanningContext(Workspace.at(folder), tuple(tools), (), lambda level, text: None)
-    return asyncio.run(planner.plan(request, context))
+def planned(planner: HousePlanner, request: str, tools: list[Tool]) -> Plan:
+    """The plan in an empty folder: no file of the person's is meant."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = PlanningContext(Workspace.at(folder), tuple(tools), (), lambda level, text: None)
+        return asyncio.run(planner.plan(request, context))
 
 
 if __name__ == "__main__":

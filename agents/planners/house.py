@@ -138,10 +138,9 @@ class HousePlanner:
     def _assemble(self, request: str, clauses: list[Clause], tools: tuple[Tool, ...], files: tuple[str, ...]) -> Plan:
         steps: list[Step] = []
         earlier: list[Earlier] = []
-        written: dict[str, str] = {}
         last: tuple[Clause, Bound] | None = None
         for clause in clauses:
-            bound = self._bind(clause.text, earlier, tools, (*files, *written))
+            bound = self._bind(clause.text, earlier, tools, (*files, *_written(steps, tools)))
             if last is not None:
                 joined = self._join(request, last, (clause, bound), earlier, tools, files)
                 if joined is not None:
@@ -158,9 +157,7 @@ class HousePlanner:
             )
             step = step.model_copy(update={"confidence": step.confidence * clause.confidence})
             for made in (*before, step):
-                made = made.model_copy(update={"after": _after(made, steps, written, tools)})
-                steps.append(made)
-                written |= dict.fromkeys(_writes(made, tools), made.id)
+                steps.append(made.model_copy(update={"after": _after(made, steps, tools)}))
             earlier.append(Earlier(step.id, step.instruction, step.tool or "", step.arguments))
         return Plan(request=request, steps=tuple(steps))
 
@@ -214,12 +211,11 @@ class HousePlanner:
         options = []
         for tool, reading in zip(candidates, self._read(instruction, candidates, previous), strict=True):
             filled = fill(tool, reading, instruction, earlier, files)
-            if earlier and earlier[-1].tool == tool.id and (filled.missing or elliptic):
-                filled = inherit(filled, earlier[-1], filled.missing if not elliptic else tuple(tool.parameters))
+            if earlier and earlier[-1].tool == tool.id:
+                filled = inherit(filled, earlier[-1], tuple(tool.parameters) if elliptic else filled.missing)
+            if filled.missing and all(_makers(name, tool, tools) for name in filled.missing):
+                filled = replace(filled, found_out=len(filled.missing))
             options.append(filled)
-        for i, filled in enumerate(options):
-            if filled.missing and all(_makers(name, filled.tool, tools) for name in filled.missing):
-                options[i] = replace(filled, found_out=len(filled.missing))
         options.sort(key=lambda f: -f.quality * (1 - SEARCH + SEARCH * nearness.get(f.tool.id, 0.5)))
         options = _configured_first(options)
         fitting = [f for f in options if f.fit >= (FITS if f.tool.annotations.read_only else CHANGES)]
@@ -326,10 +322,12 @@ def _step(id: str, bound: Bound, renamed: Mapping[str, str]) -> Step:
 def _configured_first(options: list[Filled]) -> list[Filled]:
     """The best option after a tool of the same name on a configured server that goes about as well: it is there to be
     used."""
-    best = options[0] if options else None
+    if not options or options[0].tool.remote:
+        return options
+    best = options[0]
     for other in options[1:]:
-        same = best is not None and other.tool.remote and not best.tool.remote and other.tool.name == best.tool.name
-        if best is not None and same and not other.missing and other.quality >= ABOUT_AS_WELL * best.quality:
+        alike = other.tool.remote and other.tool.name == best.tool.name and not other.missing
+        if alike and other.quality >= ABOUT_AS_WELL * best.quality:
             return [other, *(f for f in options if f is not other)]
     return options
 
@@ -356,12 +354,11 @@ def _makes(tool: Tool, name: str) -> bool:
     return name not in tool.parameters and (wanted <= said or (bool(near) and near <= said))
 
 
-def _writes(step: Step, tools: Sequence[Tool]) -> list[str]:
-    """The paths that a step changes."""
-    tool = next((t for t in tools if t.id == step.tool), None)
-    if tool is None or tool.annotations.read_only:
-        return []
-    return _paths(step, tool)
+def _written(steps: Sequence[Step], tools: Sequence[Tool]) -> dict[str, str]:
+    """Path -> the last step that changes it."""
+    by_id = {t.id: t for t in tools}
+    changing = [(s, t) for s in steps if (t := by_id.get(s.tool or "")) and not t.annotations.read_only]
+    return {path: step.id for step, tool in changing for path in _paths(step, tool)}
 
 
 def _paths(step: Step, tool: Tool) -> list[str]:
@@ -373,16 +370,17 @@ def _paths(step: Step, tool: Tool) -> list[str]:
     return found
 
 
-def _after(step: Step, steps: Sequence[Step], written: Mapping[str, str], tools: Sequence[Tool]) -> tuple[str, ...]:
+def _after(step: Step, steps: Sequence[Step], tools: Sequence[Tool]) -> tuple[str, ...]:
     """Steps that come first although no data flows: they write what this one works on, or work on what it writes."""
-    tool = next((t for t in tools if t.id == step.tool), None)
+    by_id = {t.id: t for t in tools}
+    tool = by_id.get(step.tool or "")
     if tool is None:
         return ()
-    mine = _paths(step, tool)
+    mine, written = _paths(step, tool), _written(steps, tools)
     first = [written[p] for p in mine if p in written]
     if not tool.annotations.read_only:
         for other in steps:
-            of = next((t for t in tools if t.id == other.tool), None)
+            of = by_id.get(other.tool or "")
             if of is not None and set(_paths(other, of)) & set(mine):
                 first.append(other.id)
     return tuple(dict.fromkeys(first))

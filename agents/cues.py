@@ -52,6 +52,10 @@ _FRACTION = re.compile(
     r"\b(?:rate|ratio|fraction|probability|decimal|yield|growth|return|alpha|significance|share)\b", re.I
 )
 
+_DECIMAL = re.compile(
+    r"\bas (?:a )?(?:decimal|fraction)\b|\bdecimal (?:form|format)\b|% (?:is|=|as|means) 0?\.\d", re.I
+)
+
 
 def cue(name: str, text: str, begin: int, end: int) -> float:
     """What the words around text[begin:end] add to its log-probability as the value of the parameter `name`."""
@@ -114,4 +118,6 @@ def as_fraction(name: str, schema: Mapping[str, Any], text: str, end: int) -> bo
     if not _PERCENT.match(text, end):
         return False
     said = f"{words(name)} {schema.get('description') or ''}"
+    if _DECIMAL.search(said):
+        return True
     return bool(_FRACTION.search(said)) and not re.search(r"\bper ?cent(?:age)?\b|%", said, re.I)

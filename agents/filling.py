@@ -1,8 +1,7 @@
 """From what the slots model reads to the arguments of a call: a pure function of schema, instruction and scores.
 
 Each parameter has typed candidates (numbers for numbers, paths for paths, options for enums, spans for text); the
-model ranks them. Pairs of parameter and candidate are taken greedily, the best first, each piece of the instruction
-used once.
+model ranks them; the likeliest choice for all parameters together is taken, each piece of the instruction used once.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from typing import Any
 
 from ..models.house.slots import Reading, kind_of
 from ..tools import Tool
+from .assignment import assign, halves, overlap
 from .candidates import Candidate, Earlier, candidates, references
-from .cues import siblings
 from .mentions import Mention, dates, numbers, paths, quoted, times
 from .plan import Each, Json, Reference
+from .wanted import by_default
 
 RIVAL = 2.0
 """Log-probability by which a further item of a list may be below the best: `doctor Alder and doctor Cedar`."""
@@ -67,26 +67,27 @@ def fill(
     tool: Tool, reading: Reading, instruction: str, earlier: Sequence[Earlier] = (), files: Sequence[str] = ()
 ) -> Filled:
     """Fills the tool's arguments from one reading of the instruction. `files` are names in the workspace."""
-    pairs: list[tuple[str, Candidate]] = []
-    for name, pointer in reading.pointers.items():
-        schema = tool.parameters.get(name) or {}
-        found = [
-            *candidates(name, schema, pointer, instruction, files),
-            *references(name, schema, pointer, earlier[-2:]),
+    schemas = {name: tool.parameters.get(name) or {} for name in reading.pointers}
+    found = {
+        name: [
+            *candidates(name, schemas[name], pointer, instruction, files),
+            *references(name, schemas[name], pointer, earlier[-2:]),
         ]
-        pairs += [(name, c) for c in found]
+        for name, pointer in reading.pointers.items()
+    }
     absent = {name: pointer.absent for name, pointer in reading.pointers.items()}
-    pairs.sort(key=lambda pair: -pair[1].score)
-    chosen = _in_order(_said_first(tool, _assign(tool, pairs, absent), pairs))
+    pairs = sorted(((n, c) for n, some in found.items() for c in some), key=lambda pair: -pair[1].score)
+    chosen = _said_first(tool, assign(_divided(found, schemas, instruction), absent, schemas, tool.required), pairs)
     values, used = _fanned(tool, chosen, pairs, instruction)
     arguments = {
         name: value
         for name, value in values.items()
-        if name in tool.required or not _is_default(value, tool.parameters.get(name) or {})
+        if name in tool.required or chosen[name].end or not _is_default(value, tool.parameters.get(name) or {})
     }
+    arguments |= {n: v for n in tool.required if n not in arguments and (v := by_default(schemas.get(n))) is not None}
     whole = {n for n, p in tool.parameters.items() if p.get("x-source") == "instruction"}
     missing = tuple(n for n in tool.required if n not in arguments and n not in whole)
-    sure = [chosen[n].score for n in arguments]
+    sure = [chosen[n].score for n in arguments if n in chosen]
     sure += [absent[n] for n in absent if n not in arguments and n not in tool.required]
     confidence = reading.fit * math.exp(min(0.0, min(sure, default=0.0))) * 0.5 ** len(missing)
     unused = _unused(instruction, used, files, takes_all=bool(whole))
@@ -95,19 +96,15 @@ def fill(
     return Filled(tool, reading.fit, arguments, missing, confidence, unused, unknown, surest, used=tuple(used))
 
 
-def _assign(tool: Tool, pairs: Sequence[tuple[str, Candidate]], absent: Mapping[str, float]) -> dict[str, Candidate]:
-    """One candidate for each parameter that has one; `pairs` come best first, and each piece of text is used once."""
-    chosen: dict[str, Candidate] = {}
-    for name, candidate in pairs:
-        if name in chosen or absent[name] > candidate.score + _doubt(candidate, name in tool.required):
-            continue
-        if any(_overlap(candidate, other) for other in chosen.values()):
-            continue
-        is_path = (tool.parameters.get(name) or {}).get("format") == "path"
-        if is_path and any(other.value == candidate.value for other in chosen.values()):
-            continue  # nothing is copied onto itself
-        chosen[name] = candidate
-    return chosen
+def _divided(
+    found: Mapping[str, list[Candidate]], schemas: Mapping[str, Mapping[str, Any]], text: str
+) -> dict[str, list[Candidate]]:
+    """The candidates, the likeliest first; where several parameters take text, also the parts of joined texts."""
+    plain = [name for name in found if kind_of(schemas[name])[0] == "string"]
+    divided = {**found}
+    if len(plain) > 1:
+        divided |= {name: [*found[name], *halves(found[name], text)] for name in plain}
+    return {name: sorted(some, key=lambda c: -c.score) for name, some in divided.items()}
 
 
 def _said_first(
@@ -117,24 +114,9 @@ def _said_first(
     for name, candidate in chosen.items():
         if isinstance(candidate.value, Reference) and kind_of(tool.parameters.get(name) or {})[0] in _NUMERIC:
             others = [other for key, other in chosen.items() if key != name]
-            left = (c for n, c in pairs if n == name and c.typed and not any(_overlap(c, o) for o in others))
+            left = (c for n, c in pairs if n == name and c.typed and not any(overlap(c, o) for o in others))
             if (said := next(left, None)) is not None:
                 chosen = {**chosen, name: said}
-    return chosen
-
-
-def _overlap(one: Candidate, other: Candidate) -> bool:
-    return bool(one.end and other.end) and one.begin < other.end and other.begin < one.end
-
-
-def _in_order(chosen: dict[str, Candidate]) -> dict[str, Candidate]:
-    """Siblings (`num1, num2`) that nothing else tells apart take their values in the order of the text."""
-    for names in siblings(list(chosen)):
-        found = [chosen[name] for name in names]
-        if all(c.end and c.typed == found[0].typed for c in found):
-            ordered = sorted(found, key=lambda c: c.begin)
-            if sum(c.cued for c in ordered) <= 0:
-                chosen = {**chosen, **dict(zip(names, ordered, strict=True))}
     return chosen
 
 
@@ -163,16 +145,6 @@ def _names(value: Json) -> list[Json]:
     """`Lantern and Saltmarsh` as two names; anything else as it is."""
     parts = re.split(r",\s+(?:and\s+)?|\s+and\s+", value) if isinstance(value, str) else [value]
     return parts if len(parts) > 1 and all(re.match(r"[A-Z0-9]", p) for p in parts) else [value]
-
-
-def _doubt(candidate: Candidate, required: bool) -> float:
-    """How much likelier `absent` may be than this value; below zero, how much less likely it has to be."""
-    if not required:
-        unsaid = not candidate.end and not isinstance(candidate.value, Reference)
-        return -0.7 if unsaid else 0.0
-    if candidate.typed:
-        return 5.0
-    return 2.5 if candidate.end else 0.5
 
 
 def inherit(filled: Filled, before: Earlier, names: Sequence[str]) -> Filled:

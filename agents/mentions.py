@@ -19,12 +19,24 @@ class Mention:
     begin: int
     end: int
     value: Any
+    meant: bool = False
+    """Not the value itself but words that mean it stand there: `monthly` for 12."""
 
 
+_UNITS = (
+    r"[kcmµun]?m[²³23]?|[kmµ]?g|[mcd]?l|ft|feet|in|mi|yd|lbs?|oz|sq|[kmgt]b|h|hrs?|mins?|[mµn]?s|yrs?|px|x|mph|k?cal|mol|rpm|atm|bar"
+    r"|(?-i:[kMG]?Hz|[kMm]?[JNVW](?:/\w+)?|[kM]?Wh|[kM]?Pa|[mµunp]F|[mµ]H|m?A[h]?|[kM]?Ω|[CFK]|eV)"
+)
+"""What may follow the digits of a number without a blank."""
+_UNIT_WORDS = (
+    "years?|months?|weeks?|days?|hours?|minutes?|seconds?|nights?|miles?|met(?:er|re)s?|foot|feet|inch|pounds?|grams?|points?|stars?"
+    "|bed(?:room)?s?|persons?|people|pages?|letters?|digits?|degrees?|volts?|watts?"
+)
+"""What a number may be joined to by a hyphen: `a 7-year-old`, `an 8-hour day`."""
 _DIGITS = re.compile(
-    r"(?<![\w.,:/^-])(?P<sign>[-+\u2212])?(?P<currency>[$€£¥])?(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+    r"(?<![\w.,:/^-])(?P<sign>[-+\u2212])?(?P<currency>[$€£¥])?(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:e[-+]?\d+)?|\.\d+)"
     r"(?P<scale>\s?(?:thousand|million|billion|bn)\b|(?-i:k)\b|(?-i:M)\b|(?(currency)[mk]\b|(?!)))?(?:st|nd|rd|th)?"
-    r"(?:(?=(?:[kcm]?m|[km]?g|[mc]?l|ft|in|mi|lbs?|oz|[kmgt]b|h|hrs?|mins?|m?s|px|x|(?-i:K))\b)|(?![\w:/]|[.,-]\w))",
+    rf"(?:(?=(?:{_UNITS})(?!\w)|-(?:{_UNIT_WORDS})\b)|(?![\w:/]|[.,-]\w))",
     re.I,
 )
 _SCALE = {"k": 10**3, "thousand": 10**3, "m": 10**6, "million": 10**6, "bn": 10**9, "billion": 10**9}
@@ -66,11 +78,12 @@ _MONTH = (
 _NTH = r"\d{1,2}(?:st|nd|rd|th)?"
 _DATE = re.compile(
     rf"(?<![\w./-])(?:\d{{4}}-\d{{1,2}}-\d{{1,2}}|\d{{4}}/\d{{1,2}}/\d{{1,2}}|\d{{1,2}}[/.]\d{{1,2}}[/.]\d{{2,4}}"
-    rf"|{_NTH}(?: of)? {_MONTH}(?:\.?,? \d{{4}})?|{_MONTH}\.? {_NTH}(?:,? \d{{4}})?"
+    rf"|{_NTH}(?: of)? {_MONTH}(?:\.?,? ?\d{{4}})?|(?:\d{{4}} )?{_MONTH}\.? ?{_NTH}(?:,? ?\d{{4}})?"
     r"|(?:the day after )?tomorrow|today|yesterday|(?:(?:next|last|this) )?(?:mon|tues|wednes|thurs|fri|satur|sun)day)"
     r"(?!(?!T\d)\w|[./:-]\d)",
     re.I,
 )
+_YEAR = re.compile(r"\d{4}")
 _TIME = re.compile(
     r"(?:(?<=\dT)|(?<![\w.:])(?<![a-z]-))(?:([01]?\d|2[0-3])[:.h]([0-5]\d)(?::[0-5]\d)?(?:\s?([ap])\.?m\b)?(?![.:]?\w)"
     r"|(1[0-2]|0?[1-9])\s?([ap])\.?m\b|(noon|midday|midnight)\b)",
@@ -80,6 +93,9 @@ _QUOTED = re.compile(
     r"\"([^\"]+)\"|(?<!\w)'([^'\s](?:[^']|(?<=\w)'(?=\w))*)'(?!\w)|“([^“”]+)”|‘([^‘’]+)’|`([^`]+)`"  # noqa: RUF001
 )
 _WEB = re.compile(r"\b\w++://\S+|(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]+")
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+")
+_BETWEEN = re.compile(r"[T\s,]*(?:at|on|from|by)?\s*", re.I)
+"""What stands between a date and a time that go together."""
 _WORD = re.compile(r"(?<![\w@.~*?/-])[\w.~*?/-]++")
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 _ABBREVIATION = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]")
@@ -150,8 +166,17 @@ def _in_words(words: str) -> int:
 
 
 def dates(text: str) -> list[Mention]:
-    """Dates as ISO text, `YYYY-MM-DD`. `next Friday` and `3 May` count from today; `3/5/2026` is the third of May."""
-    return [Mention(*m.span(), value) for m in _DATE.finditer(text) if (value := _iso(m[0]))]
+    """Dates as ISO text, `YYYY-MM-DD`. `next Friday` and `3 May` count from today; `3/5/2026` is the third of May.
+
+    A day and month without a year have the year of the date before them: `from 3 May 2025 to 8 June`.
+    """
+    found: list[Mention] = []
+    for m in _DATE.finditer(text):
+        year = found[-1].value[:4] if found and re.search(_MONTH, m[0], re.I) and not _YEAR.search(m[0]) else ""
+        said = f"{m[0]} {year}".strip()
+        if (value := _iso(said)) is not None:
+            found.append(Mention(*m.span(), value))
+    return found
 
 
 def _iso(text: str) -> str | None:
@@ -181,6 +206,22 @@ def times(text: str) -> list[Mention]:
             value = f"{h:02d}:{minute or '00'}"
         found.append(Mention(*m.span(), value))
     return found
+
+
+def datetimes(text: str) -> list[Mention]:
+    """A date and the time of day beside it, as ISO text without a zone: `2027-03-14T20:00:00`."""
+    found, at = [], times(text)
+    for day in dates(text):
+        near = (t for t in at if _BETWEEN.fullmatch(text, min(day.end, t.end), max(day.begin, t.begin)))
+        if (time := next(near, None)) is not None:
+            begin, end = min(day.begin, time.begin), max(day.end, time.end)
+            found.append(Mention(begin, end, f"{day.value}T{time.value}:00"))
+    return found
+
+
+def mails(text: str) -> list[Mention]:
+    """Mail addresses."""
+    return [Mention(*m.span(), m[0]) for m in _MAIL.finditer(text)]
 
 
 def quoted(text: str) -> list[Mention]:

@@ -71,10 +71,8 @@ def kind_of(prop: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     """The type word of a property (`file` for a path) and its options."""
     if isinstance(prop.get("enum"), list):
         return "option", tuple(str(x) for x in prop["enum"] if x is not None)
-    for branch in ("anyOf", "oneOf"):
-        for choice in prop.get(branch) or ():
-            if isinstance(choice, Mapping) and choice.get("type") != "null":
-                return kind_of(choice)
+    if (one := branch(prop)) is not prop:
+        return kind_of(one)
     kind = prop.get("type")
     if isinstance(kind, list):
         kind = next((k for k in kind if k != "null"), "string")
@@ -85,6 +83,15 @@ def kind_of(prop: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     if prop.get("format") in ("date", "date-time", "time"):
         return str(prop["format"]), ()
     return str(kind or "string"), ()
+
+
+def branch(prop: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first alternative of a property that is not null; the property itself if it has no alternatives."""
+    for key in ("anyOf", "oneOf"):
+        for choice in prop.get(key) or ():
+            if isinstance(choice, Mapping) and choice.get("type") != "null":
+                return choice
+    return prop
 
 
 def words(name: str) -> str:

@@ -34,6 +34,7 @@ PUBLIC = {
     "mcp": {"source": "names, descriptions and schemas of public MCP tools", "licence": "MIT or Apache-2.0, mostly"},
     "metatool": {"source": "MetaTool, train split", "licence": "MIT"},
     "wikisql": {"source": "WikiSQL, test file (questions only)", "licence": "BSD-3-Clause"},
+    "restaurant8k": {"source": "Restaurant-8k, train split", "licence": "CC-BY-4.0"},
     "snips_slots": {"source": "SNIPS, train split", "licence": "CC0-1.0"},
 }
 

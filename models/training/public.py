@@ -1,4 +1,4 @@
-"""Reads public sets of requests and calls (Seal-Tools, UltraTool, SGD, MCP catalogs) into the examples of `corpus`.
+"""Reads public sets of requests and calls (Seal-Tools, SGD, MCP catalogs, ...) into the examples of `corpus`.
 
 Each loader takes the data folder and gives cards and examples. Formats: one JSON object a line, gzipped;
 `tools.jsonl.gz` with id, name, description, input_schema; `queries.jsonl.gz` with query, split, calls. A missing file
@@ -11,7 +11,7 @@ import gzip
 import json
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +145,77 @@ def sgd(folder: Path, most: int, seed: int = 0) -> Loaded:
     return cards, examples[:most]
 
 
-def mcp_catalog(folder: Path, most: int, seed: int = 0) -> Loaded:
-    """Requests made by a small grammar from the names, descriptions and schemas of real MCP tools."""
+def marked(data: Path, names: Sequence[str], seed: int = 0, most: int = 6000) -> Loaded:
+    """Sentences in which people marked the values of slots (SNIPS, Restaurant-8k): one invented card an intent.
+
+    Slots that a sentence does not give are absent. What asks for the weather is left out: it is kept for measuring.
+    """
+    turns = [
+        {**turn, "set": name}
+        for name in names
+        for turn in read_lines(data / name / "turns.jsonl.gz")
+        if turn["split"] == "train" and turn["spans"] and len(turn["text"]) > 20
+        if "Weather" not in turn.get("intent", "")
+    ]
+    slots: dict[str, list[str]] = {}
+    for turn in turns:
+        known = slots.setdefault(f"{turn['set']}/{turn.get('intent', 'book_table')}", [])
+        known += [name for name, *_ in turn["spans"] if name not in known]
+    cards = {
+        id: Card(id.partition("/")[2], "", tuple(Parameter(n, "string") for n in names[:10]))
+        for id, names in slots.items()
+    }
+    examples = []
+    for turn in turns:
+        id = f"{turn['set']}/{turn.get('intent', 'book_table')}"
+        given = {name: Fill("span", begin, end) for name, begin, end in reversed(turn["spans"])}
+        fills = {p.name: given.get(p.name) or Fill("absent") for p in cards[id].parameters}
+        examples.append(Example(id, turn["text"], fills, source="marked"))
+    random.Random(seed).shuffle(examples)
+    return cards, examples[:most]
+
+
+def conditions(path: Path, seed: int = 0) -> Loaded:
+    """WikiSQL's questions as calls: each column of the table is a parameter, its condition's value the argument."""
+    r = random.Random(seed)
+    questions = [q for q in read_lines(path) if q["phase"] == 1]
+    columns: dict[str, dict[str, bool]] = {}
+    for q in questions:
+        known = columns.setdefault(f"wikisql/{q['table_id']}", {})
+        known.setdefault(q["sql"]["sel"], True)
+        for name, _, value in q["sql"]["conds"]:
+            known[name] = known.get(name, True) and re.fullmatch(r"[\d.,-]+", str(value)) is not None
+    cards = {}
+    for id, kinds in columns.items():
+        names = r.sample(sorted(kinds), min(len(kinds), 6))
+        parameters = tuple(Parameter(n, "number" if kinds[n] else "string", "", (), r.random() < 0.5) for n in names)
+        cards[id] = Card("find rows", "", tuple(sorted(parameters, key=lambda p: not p.required)))
+    examples = []
+    for q in questions:
+        id = f"wikisql/{q['table_id']}"
+        fills = {p.name: Fill("absent") for p in cards[id].parameters}
+        for name, _, value in q["sql"]["conds"]:
+            if name in fills:
+                place = find_value(q["question"], value)
+                fills.pop(name)
+                if place:
+                    fills[name] = Fill("span", *place)
+        if any(f.kind == "span" for f in fills.values()):
+            examples.append(Example(id, q["question"], fills, source="wikisql"))
+    return {e.tool: cards[e.tool] for e in examples}, examples
+
+
+def values(path: Path, longest: int = 30) -> list[str]:
+    """What WikiSQL's conditions compare with: names and terms of all kinds."""
+    found = {str(value) for q in read_lines(path) for _, _, value in q["sql"]["conds"]}
+    return sorted(v for v in found if re.fullmatch(r"[^\W\d_][\w .&'-]+", v) and len(v) <= longest)
+
+
+def mcp_catalog(folder: Path, most: int, seed: int = 0, terms: Sequence[str] = ()) -> Loaded:
+    """Requests made by a small grammar from the names, descriptions and schemas of real MCP tools.
+
+    `terms` are texts that a parameter may take whose name says nothing of its kind.
+    """
     r = random.Random(seed)
     tools = [
         t
@@ -163,7 +232,7 @@ def mcp_catalog(folder: Path, most: int, seed: int = 0) -> Loaded:
         ):
             continue
         cards[tool["id"]] = card
-        examples.append(_grammar(tool["id"], card, r))
+        examples.append(_grammar(tool["id"], card, r, terms or _STRINGS))
         if len(examples) >= most:
             break
     return cards, examples
@@ -182,6 +251,21 @@ _PHRASES = [
     "and {n} {v}",
     "on {v}",
 ]
+_ASIDES = [
+    "as part of the review",
+    "for a colleague",
+    "in detail",
+    "which I need today",
+    "with everything it has",
+    "near the end of the list",
+    "using what we have",
+    "in terms of cost",
+    "before lunch",
+    "that nobody has looked at",
+    "at the usual place",
+    "under the new rules",
+]
+"""Words between two values that belong to neither."""
 _STRINGS = [
     "Berlin",
     "Maria Lopez",
@@ -224,7 +308,7 @@ _BY_NAME = [
 ]
 
 
-def _grammar(id: str, card: Card, r: random.Random) -> Example:
+def _grammar(id: str, card: Card, r: random.Random, terms: Sequence[str]) -> Example:
     """One request: what the tool does, then a phrase for each parameter that is given."""
     sentence = re.split(r"(?<=[a-z)])[.\n]", card.description.strip())[0]
     sentence = re.sub(
@@ -245,31 +329,31 @@ def _grammar(id: str, card: Card, r: random.Random) -> Example:
             if p.type == "boolean":
                 index = 0
         else:
-            value = _value(p, r)
+            value = _value(p, r, terms)
         phrase = r.choice(_PHRASES[:8] if p.type in ("integer", "number") else _PHRASES).format(n=words(p.name), v="\0")
         text += r.choice([" ", " ", ", "])
         begin = len(text) + phrase.index("\0")
         text += phrase.replace("\0", value)
         fills[p.name] = Fill("option", index=index) if p.options else Fill("span", begin, begin + len(value))
-        if value[:1] in "'\"" and not p.options:
+        if value[:1] in "'\"[" and not p.options:
             fills[p.name] = Fill("span", begin + 1, begin + len(value) - 1)
+        if r.random() < 0.2:
+            text += " " + r.choice(_ASIDES)
     return Example(id, text, fills, source="mcp")
 
 
-def _value(p: Parameter, r: random.Random) -> str:
+def _value(p: Parameter, r: random.Random, terms: Sequence[str]) -> str:
     if p.type == "integer":
         return str(r.choice([r.randint(1, 12), r.randint(10, 500), r.randint(1000, 99999)]))
     if p.type == "number":
         return r.choice([str(r.randint(1, 300)), f"{r.uniform(0, 99):.1f}", f"{r.uniform(0, 9):.2f}"])
     if p.type == "array":
-        return r.choice(
-            [f"{a}, {b} and {c}" for a, b, c in [r.sample(_STRINGS, 3)]]
-            + [f"{a} and {b}" for a, b in [r.sample(_STRINGS, 2)]]
-        )
+        a, b, c = r.sample(terms, 3)
+        return r.choice([f"{a}, {b} and {c}", f"{a} and {b}", f"'{a}', '{b}' and '{c}'", f"[{a}, {b}, {c}]", a])
     for pattern, values in _BY_NAME:
         if re.search(pattern, p.name, re.I):
             return r.choice(values)
-    return r.choice(_STRINGS)
+    return r.choice(terms)
 
 
 def labelled_tools(folder: Path, split: str, most: int, seed: int = 0) -> Loaded:

@@ -2,8 +2,8 @@
 
     python -m bottega.models.training.slots --data DIR --steps 1500
 
-DIR holds the public sets (seal_tools, sgd, pool); without it only the hand-written corpus is used. Corpus servers
-marked `held_out` and all other splits are for measuring.
+DIR holds the public sets (seal_tools, sgd, pool, snips_slots, restaurant8k, wikisql); without it only the hand-written
+corpus is used. Corpus servers marked `held_out` and all other splits are for measuring.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ from .lora import LoraBackbone, Schedule, pad, train
 WIDTH = 96
 """Of the pointer's queries and keys."""
 GROUP = 4
-"""Cards a request is shown with: the right one first, then wrong ones."""
+"""Cards a request is shown with when the tool is to be chosen: the right one first, then wrong ones."""
+GIVEN = 2
+"""Requests shown with their right card alone, for their arguments, to each request whose tool is to be chosen."""
 MEASURED = 200
 """Requests for held-out servers that are measured on."""
 REPEATS = 3
@@ -121,6 +123,16 @@ class Row:
     targets: tuple[tuple[int, int, int], ...]
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from."""
+
+    choices: list[Row]
+    """`GROUP` rows for each request; the right card is the first of them, if there is one."""
+    given: list[Row]
+    """Requests with their right card alone."""
+
+
 def allowed_positions(layout: Layout, parameter: int) -> list[int]:
     """Where this parameter may point: itself, its options, earlier steps, the instruction."""
     text = range(layout.text, layout.text + len(layout.spans))
@@ -160,7 +172,8 @@ class Data:
         self.refused = [Example("", text, {}, source="impossible") for text in refused]
         self.sources = {name: list(examples) for name, examples in groups.items() if examples}
         self.random = random.Random(seed)
-        self.ids = list(cards)
+        alone = {e.tool for name, examples in self.sources.items() if name not in CHOSEN for e in examples}
+        self.ids = [id for id in cards if id not in alone]
         self.house = [id for id in self.ids if id in house_cards()]
         self.own_house = set(self.house)
         self.aliases = read_aliases()
@@ -177,7 +190,7 @@ class Data:
         vectors = encoder.embed(texts, limit=48)
         place = {id: n for n, id in enumerate(self.ids)}
         asked: dict[str, list[str]] = {}
-        for example in (e for examples in self.sources.values() for e in examples):
+        for example in (e for name in CHOSEN for e in self.sources.get(name, ())):
             said = asked.setdefault(example.tool, [])
             if len(said) < looks:
                 said.append(" ".join([*example.earlier[-1:], example.instruction]))
@@ -232,22 +245,30 @@ class Data:
                 found.append(one)
         return found
 
-    def batches(self, encoder: Encoder, weights: Mapping[str, float], groups: int) -> Iterator[list[Row]]:
-        """Endless batches of `groups` requests with `GROUP` cards each; the right card is the first of its group."""
-        names = [n for n in weights if n in self.sources]
+    def batches(self, encoder: Encoder, groups: int) -> Iterator[Batch]:
+        """Endless batches: `groups` requests with `GROUP` cards each, and `GIVEN` times as many with the right card."""
         while True:
-            rows: list[Row] = []
-            for name in self.random.choices(names, [weights[n] for n in names], k=groups):
+            choices: list[Row] = []
+            for name in self._drawn(CHOSEN, groups):
                 if self.random.random() < 0.06 and self.refused:
                     example = self.random.choice(self.refused)
-                    rows += [row_of(encoder, self.cards[i], example, False) for i in self.wrong(example, GROUP)]
+                    choices += [row_of(encoder, self.cards[i], example, False) for i in self.wrong(example, GROUP)]
                     continue
                 example = self._distracted(self.random.choice(self.sources[name]))
                 wrong = [self._shown(i) for i in self.wrong(example, GROUP - 1)]
                 card, example = self._renamed(example)
                 cards = [self._thinned(card), *wrong]
-                rows += [row_of(encoder, card, example, n == 0) for n, card in enumerate(cards)]
-            yield rows
+                choices += [row_of(encoder, card, example, n == 0) for n, card in enumerate(cards)]
+            given = []
+            for name in self._drawn(FILLED, GIVEN * groups):
+                card, example = self._renamed(self._distracted(self.random.choice(self.sources[name])))
+                given.append(row_of(encoder, self._thinned(card), example, True))
+            yield Batch(choices, given)
+
+    def _drawn(self, weights: Mapping[str, float], count: int) -> list[str]:
+        """Names of sources, drawn by these weights from those that there are."""
+        names = [n for n in weights if n in self.sources]
+        return self.random.choices(names, [weights[n] for n in names], k=count)
 
     def _renamed(self, example: Example) -> tuple[Card, Example]:
         """The right card, often as another author would have written it: an ability is more than one name."""
@@ -294,8 +315,10 @@ def load(data: Path | None, seed: int, repeats: int) -> tuple[Data, list[Example
     if data:
         for name, (more, examples) in {
             "seal_tools": public.labelled_calls(data / "seal_tools", "dev"),
-            "sgd": public.sgd(data / "sgd", 2000, seed),
-            "mcp": public.mcp_catalog(data / "pool", 2500, seed),
+            "sgd": public.sgd(data / "sgd", 6000, seed),
+            "mcp": public.mcp_catalog(data / "pool", 4000, seed, public.values(data / "wikisql" / "test.jsonl.gz")),
+            "marked": public.marked(data, ("snips_slots", "restaurant8k"), seed),
+            "wikisql": public.conditions(data / "wikisql" / "test.jsonl.gz", seed),
         }.items():
             used = {e.tool for e in examples}
             cards |= {i: c for i, c in more.items() if i in used}
@@ -305,13 +328,27 @@ def load(data: Path | None, seed: int, repeats: int) -> tuple[Data, list[Example
     return Data(cards, groups, impossible_requests(), seed), held, {id: c for s in unseen for id, c in s.cards.items()}
 
 
-WEIGHTS = {"house": 0.22, "servers": 0.3, "clauses": 0.26, "seal_tools": 0.06, "sgd": 0.04, "mcp": 0.12}
+SETS = ("seal_tools", "sgd", "mcp", "snips_slots", "restaurant8k", "wikisql")
+CHOSEN = {"house": 0.24, "servers": 0.32, "clauses": 0.28, "seal_tools": 0.05, "mcp": 0.11}
+"""How often the tool is to be chosen for a request of each source."""
+FILLED = {
+    "house": 0.1,
+    "servers": 0.34,
+    "clauses": 0.12,
+    "seal_tools": 0.12,
+    "sgd": 0.06,
+    "mcp": 0.1,
+    "marked": 0.05,
+    "wikisql": 0.11,
+}
+"""How often arguments alone are learned from each source."""
 
 
-def loss_of(model: SlotsTrainer, rows: list[Row]) -> Tensor:
+def loss_of(model: SlotsTrainer, batch: Batch) -> Tensor:
     """Calibrated fit (binary cross-entropy), the right card before the others (softmax over the group), pointers."""
-    fit, pointer = model(rows)
-    right = torch.tensor([float(r.right) for r in rows])
+    fit, pointer = model([*batch.choices, *batch.given])
+    fit = fit[: len(batch.choices)]
+    right = torch.tensor([float(r.right) for r in batch.choices])
     binary = F.binary_cross_entropy_with_logits(fit, right)
     grouped = fit.view(-1, GROUP)
     known = right.view(-1, GROUP)[:, 0] > 0
@@ -398,7 +435,7 @@ def untrained(
 
 
 def main() -> None:
-    a = options.parse(__doc__ or "", PATH, steps=1100, size=10, rate=6e-4)
+    a = options.parse(__doc__ or "", PATH, steps=2500, size=6, rate=6e-4)
     encoder = open_encoder()
     data, held, unseen = load(a.data, a.seed, REPEATS)
     counts = {name: len(examples) for name, examples in data.sources.items()}
@@ -408,7 +445,7 @@ def main() -> None:
         start = Adapter.load(a.start) if a.start else None
         model = SlotsTrainer(start=start)
         schedule = Schedule(a.steps, a.rate, a.seed, a.half, a.out.with_suffix(".checkpoint"))
-        train(model, data.batches(encoder, WEIGHTS, a.size), lambda rows: loss_of(model, rows), schedule, "slots")
+        train(model, data.batches(encoder, a.size), lambda batch: loss_of(model, batch), schedule, "slots")
         model.adapter({"scale": 1.0, "shift": 0.0}).save(a.out)
     adapter = Adapter.load(a.out)
     figures = evaluate(SlotsModel(encoder, adapter), held, unseen, house_cards())
@@ -416,7 +453,10 @@ def main() -> None:
     card = ModelCard(
         name="slots",
         task="tool choice and arguments",
-        data=[Source(**s) for s in options.sources(a.data, "seal_tools", "sgd", "mcp")],
+        data=[
+            Source(**s)
+            for s in options.sources(a.data, "seal_tools", "sgd", "mcp", "snips_slots", "restaurant8k", "wikisql")
+        ],
         metric="right tool among the server's own and the five nearest house tools, percent",
         figure=figures["tool"],
         baseline=untrained(encoder, held, unseen, house_cards()),

@@ -108,6 +108,24 @@ def zone_of(place: str) -> dt.tzinfo:
     return ZoneInfo(zone)
 
 
+def in_full(place: str) -> str | None:
+    """A city alone with its state or country, `Boston` as `Boston, MA` and `Lima` as `Lima, Peru`; None if it is none.
+
+    Of several cities of one name the best known is meant.
+    """
+    found = _cities().get(_key(place))
+    if not found or "," in place:
+        return None
+    best = max(found, key=lambda p: p.renown)
+    if not best.people:
+        return None
+    if best.region.startswith("US-"):
+        return f"{place}, {best.region[3:]}"
+    from babel import Locale
+
+    return f"{place}, {Locale('en').territories[best.country]}"
+
+
 def zone_name(zone: dt.tzinfo) -> str:
     """What a zone is called: `Asia/Tokyo`, or `UTC+02:00`."""
     return str(zone)

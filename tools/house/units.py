@@ -103,6 +103,17 @@ def convert_units(value: Number, from_unit: str, to_unit: str) -> ToolResult:
     )
 
 
+def in_unit(value: float, source: str, target: str) -> float | None:
+    """`value` of one unit in another, None if the names are no units of the same kind."""
+    import pint
+
+    with contextlib.suppress(ToolError, pint.PintError, OverflowError, ZeroDivisionError, ValueError):
+        registry = _registry()
+        one, other = _fitting(registry, source, target)
+        return clean(float(registry.Quantity(value, one).to(other).magnitude))
+    return None
+
+
 @cache
 def _registry() -> UnitRegistry[Any]:
     from pint import UnitRegistry

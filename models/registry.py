@@ -22,6 +22,9 @@ from .classifier import Classifier
 from .encoder import Encoder, open_encoder
 
 HOUSE = Path(__file__).parent / "house"
+SHIPPED = ("reader", "retriever", "router", "slots", "splitter", "table")
+"""The models that have to be there; listed even if their files are gone."""
+
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -50,7 +53,7 @@ class Entry:
 
 def list_models(folder: Path | None = None) -> list[Entry]:
     """Every version of every model, shipped ones first; damaged cards are listed with their problem."""
-    shipped = [_entry(p.stem, 1, p, p.with_suffix(".safetensors"), True) for p in sorted(HOUSE.glob("*.json"))]
+    shipped = [_entry(n, 1, HOUSE / f"{n}.json", HOUSE / f"{n}.safetensors", True) for n in SHIPPED]
     return shipped + [
         _entry(name.name, version, *_files(name / str(version)), False)
         for name in _folders(folder or user_folder())
@@ -68,7 +71,7 @@ def find_model(name: str, version: int | None = None, folder: Path | None = None
         there = ", ".join(str(e.version) for e in entries)
         raise ModelError(f"the model {name!r} has no version {version}", hint=f"there are {there}")
     if found.problem:
-        raise ModelError(found.problem, hint=_again(found))
+        raise ModelError(found.problem, hint=repair(found))
     return found
 
 
@@ -82,15 +85,20 @@ def open_adapter(name: str, version: int | None = None, folder: Path | None = No
 def read_adapter(entry: Entry) -> Adapter:
     """The adapter of an entry. Raises `ModelError` if it is missing, damaged or another one than its card's."""
     if entry.problem:
-        raise ModelError(entry.problem, hint=_again(entry))
+        raise ModelError(entry.problem, hint=repair(entry))
     assert entry.card
     if entry.card.sha256 and entry.weights.exists():
         with entry.weights.open("rb") as f:
             digest = hashlib.file_digest(f, "sha256").hexdigest()
         if digest != entry.card.sha256:
             what = "its file is not the one of its card"
-            raise ModelError(f"the model {entry.name!r} is damaged: {what} ({entry.weights})", hint=_again(entry))
+            raise ModelError(f"the model {entry.name!r} is damaged: {what} ({entry.weights})", hint=repair(entry))
     return Adapter.load(entry.weights)
+
+
+def repair(entry: Entry) -> str:
+    """What to do about a model that does not work."""
+    return "install Bottega again" if entry.shipped else f"remove {entry.weights.parent} or train it again"
 
 
 def open_model(
@@ -136,7 +144,7 @@ def check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         hint = "use at most 64 small letters, digits, dots, - and _, starting with a letter or digit"
         raise UsageError(f"{name!r} cannot be the name of a model", hint=hint)
-    if (HOUSE / f"{name}.json").exists():
+    if name in SHIPPED:
         raise UsageError(f"{name!r} is a model that ships with Bottega", hint="take another name")
 
 
@@ -206,7 +214,3 @@ def _near(name: str, folder: Path | None) -> str:
     names = sorted({entry.name for entry in list_models(folder)})
     near = get_close_matches(name, names, n=1)
     return f"did you mean {near[0]!r}?" if near else "`bottega models list` shows those there are"
-
-
-def _again(entry: Entry) -> str:
-    return "install Bottega again" if entry.shipped else f"remove {entry.weights.parent} or train it again"

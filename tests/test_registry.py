@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bottega.cli.group import run
 from bottega.core.errors import ModelError, UsageError
 from bottega.models.adapters import Adapter
 from bottega.models.cards import Card, Source
 from bottega.models.encoder import open_encoder
-from bottega.models.registry import find_model, list_models, open_adapter, open_model, register
-from bottega.models.selftest import check_model
+from bottega.models.registry import HOUSE, SHIPPED, find_model, list_models, open_adapter, open_model, register
+from bottega.models.selftest import HOUSE_TESTS, check_model
 
 
 def adapter(bias: float = 0.0) -> Adapter:
@@ -144,3 +148,76 @@ def test_a_file_where_the_folder_should_be_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("")
     with pytest.raises(ModelError, match="cannot be written"):
         register(adapter(), card(), tmp_path / "models")
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shipped models as copies: something to damage."""
+    folder = shutil.copytree(HOUSE, tmp_path / "house", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    monkeypatch.setattr("bottega.models.registry.HOUSE", folder)
+    monkeypatch.setenv("BOTTEGA_MODELS", str(tmp_path / "own"))
+    return folder
+
+
+def checked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, str | None]]:
+    """The exit code of `bottega models check --json`, and the problem of each model that it told of."""
+    code = run(["models", "check", "--json", *arguments])
+    return code, {one["name"]: one["problem"] for one in json.loads(capsys.readouterr().out)}
+
+
+def test_every_shipped_model_is_asked_something(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert {path.stem for path in HOUSE.glob("*.safetensors")} == set(SHIPPED) == HOUSE_TESTS.keys()
+    assert checked(capsys) == (0, dict.fromkeys(SHIPPED))
+
+
+@pytest.mark.parametrize("name", sorted(set(SHIPPED) - {"retriever"}))
+def test_a_shipped_model_that_answers_wrongly_is_noticed(
+    name: str, house: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whole by its digest, but a model that learned nothing. The retriever's backbone knows its answer untrained."""
+    entry = find_model(name)
+    assert entry.card
+    blank = Adapter.load(entry.weights)
+    blank = replace(blank, heads={head: np.zeros_like(array) for head, array in blank.heads.items()})
+    blank.save(entry.weights)
+    entry.card.of(blank, entry.weights).save(house / f"{name}.json")
+    code, told = checked(capsys, name)
+    assert code == 1
+    assert set(told) == {name}
+    assert "it answers" in (told[name] or "")
+    assert "(install Bottega again)" in (told[name] or "")
+
+
+@pytest.mark.parametrize("damage", ["no weights", "no card", "neither", "cut", "another model"])
+def test_missing_and_damaged_files_of_a_shipped_model_are_told(
+    damage: str, house: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card, weights = house / "splitter.json", house / "splitter.safetensors"
+    if damage in ("no card", "neither"):
+        card.unlink()
+    if damage in ("no weights", "neither"):
+        weights.unlink()
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    if damage == "another model":
+        shutil.copy(house / "router.safetensors", weights)
+        other = find_model("router").card
+        assert other
+        other.model_copy(update={"name": "splitter"}).save(card)
+    code, told = checked(capsys)
+    assert code == 1
+    assert [name for name, problem in told.items() if problem] == ["splitter"]
+    assert "install Bottega again" in (told["splitter"] or "")
+
+
+def test_only_a_model_that_there_is_can_be_checked(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "check", "slot"]) == 1
+    assert "did you mean 'slots'?" in capsys.readouterr().err
+
+
+def test_the_list_shows_size_and_figure_beside_the_baseline(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "list"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("slots "))
+    card = find_model("slots").card
+    assert card
+    assert f"{card.size_bytes / 1e6:.1f} MB  {card.figure:.3g} (baseline {card.baseline:.3g})" in line

@@ -6,12 +6,15 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .output import columns, print_json
 from .text import one_line
+
+if TYPE_CHECKING:
+    from ..models.registry import Entry
 
 FOLDER: Callable[[Any], Any] = click.option(
     "--models", "folder", envvar="BOTTEGA_MODELS", type=click.Path(path_type=Path), help="Where your models are kept."
@@ -27,7 +30,7 @@ def models() -> None:
 @FOLDER
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_(folder: Path | None, as_json: bool) -> int:
-    """List every version of every model: the shipped ones, then yours."""
+    """List every version of every model with its size and figure: the shipped ones, then yours."""
     from ..models.registry import list_models
 
     entries = list_models(folder)
@@ -36,10 +39,7 @@ def list_(folder: Path | None, as_json: bool) -> int:
         extra = [{"shipped": e.shipped, "file": str(e.weights), "problem": e.problem} for e in entries]
         print_json([card | more for card, more in zip(cards, extra, strict=True)])
         return 0
-    rows = [
-        (e.name, f"v{e.version}", "shipped" if e.shipped else "yours", e.task, e.problem or _figure(e.card))
-        for e in entries
-    ]
+    rows = [(e.name, f"v{e.version}", "shipped" if e.shipped else "yours", *_told(e)) for e in entries]
     for line in columns(rows, shutil.get_terminal_size().columns):
         print(line)
     return 0
@@ -69,33 +69,49 @@ def card(name: str, version: int | None, folder: Path | None, as_json: bool) -> 
 
 
 @models.command()
+@click.argument("name", required=False)
 @FOLDER
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def check(folder: Path | None, as_json: bool) -> int:
-    """Open every model and ask it something it must know. Exit code 1 if one of them fails."""
+def check(name: str | None, folder: Path | None, as_json: bool) -> int:
+    """Open every model, or all versions of NAME, and ask it something it must know.
+
+    Says of each `ok`, or what is wrong and what to do. Exit code 1 if one of them fails.
+
+    \b
+    Examples:
+      bottega models check
+      bottega models check slots
+      bottega models check --json
+    """
     from ..models.encoder import open_encoder
-    from ..models.registry import list_models
+    from ..models.registry import find_model, list_models
     from ..models.selftest import check_model
 
-    begin = time.perf_counter()
+    entries = [e for e in list_models(folder) if name in (None, e.name)]
+    if name and not entries:
+        find_model(name, folder=folder)  # says which name is near
     encoder = open_encoder()
-    entries = list_models(folder)
-    problems = [check_model(entry, encoder) for entry in entries]
+    told = []
+    for entry in entries:
+        begin = time.perf_counter()
+        wrong = check_model(entry, encoder)
+        seconds = round(time.perf_counter() - begin, 3)
+        known = {"name": entry.name, "version": entry.version}
+        told.append({**known, "ok": wrong is None, "problem": wrong, "seconds": seconds})
+    bad = sum(not one["ok"] for one in told)
     if as_json:
-        told = [
-            {"name": e.name, "version": e.version, "ok": p is None, "problem": p}
-            for e, p in zip(entries, problems, strict=True)
-        ]
         print_json(told)
     else:
-        rows = [(e.name, f"v{e.version}", p or "ok") for e, p in zip(entries, problems, strict=True)]
-        for line in columns(rows, shutil.get_terminal_size().columns):
-            print(line)
-        bad = sum(p is not None for p in problems)
-        print(f"{len(entries) - bad} of {len(entries)} work ({time.perf_counter() - begin:.1f} s)")
-    return 1 if any(problems) else 0
+        for one in told:
+            print(f"{one['name']:<12} v{one['version']:<3} {one['seconds']:5.2f} s  {one['problem'] or 'ok'}")
+        print(f"{len(told) - bad} of {len(told)} work")
+    return int(bad > 0)
 
 
-def _figure(card: Any) -> str:
-    beside = "" if card.baseline is None else f" (without training {card.baseline:.3g})"
-    return f"{card.metric} {card.figure:.3g}{beside}"
+def _told(entry: Entry) -> tuple[str, str, str]:
+    """Size, figure beside that without training, and what it measures; or what is wrong with the card."""
+    card = entry.card
+    if card is None:
+        return "", "", entry.problem or ""
+    beside = "" if card.baseline is None else f" (baseline {card.baseline:.3g})"
+    return f"{card.size_bytes / 1e6:.1f} MB", f"{card.figure:.3g}{beside}", f"{card.task}: {card.metric}"

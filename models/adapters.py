@@ -62,7 +62,7 @@ class Adapter:
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(save(tensors, metadata))
+            part.write_bytes(_ordered(save(tensors, metadata)))
             part.replace(path)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -100,6 +100,16 @@ class Adapter:
         for wrong in (*_misfits(lora), *_missing(found, heads or {})):
             raise ModelError(f"the adapter {path.stem!r} does not fit: {wrong}", hint="train it again")
         return cls(metadata.get("name", path.stem), lora, found, settings)
+
+
+def _ordered(content: bytes) -> bytes:
+    """A safetensors file with its metadata sorted, which are written in a random order: the same model, same bytes."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    written = json.dumps(header, separators=(",", ":")).encode()
+    written += b" " * (-len(written) % 8)
+    return len(written).to_bytes(8, "little") + written + content[end:]
 
 
 def _digest(tensors: Mapping[str, NDArray[Any]], settings: str) -> str:

@@ -56,6 +56,12 @@ def test_arrays_come_back_however_they_lie_in_memory(tmp_path: Path) -> None:
     assert read.heads["x"].tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
+def test_the_same_adapter_is_the_same_bytes(tmp_path: Path) -> None:
+    for n in range(6):
+        an_adapter().save(tmp_path / f"{n}.safetensors")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_an_adapter_without_lora_is_one(tmp_path: Path) -> None:
     Adapter("untrained").save(tmp_path / "a.safetensors")
     assert not Adapter.load(tmp_path / "a.safetensors").lora

@@ -16,18 +16,13 @@ from ..models.house.slots import Reading, kind_of
 from ..tools import Tool
 from .assignment import assign, halves, overlap
 from .candidates import Candidate, Earlier, candidates, references
+from .fanning import fanned
 from .mentions import Mention, dates, numbers, paths, quoted, times
 from .plan import Each, Json, Reference
 from .wanted import by_default
 
-RIVAL = 2.0
-"""Log-probability by which a further item of a list may be below the best: `doctor Alder and doctor Cedar`."""
-
 _CAPITALS = re.compile(r"(?<![\w.(-])[A-Z]{3,}(?![\w.-])")
-_JOINED = re.compile(r"^\s*(?:,|and|or|&|,\s*(?:and|or))\s+(?:(?:the|for|of|in|at)\s+)?(?:\w+\s+)?$", re.I)
 _NUMERIC = ("integer", "number")
-_LISTED = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or|&)\s*", re.I)
-"""What stands between the items of a list and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ def fill(
     absent = {name: pointer.absent for name, pointer in reading.pointers.items()}
     pairs = sorted(((n, c) for n, some in found.items() for c in some), key=lambda pair: -pair[1].score)
     chosen = _said_first(tool, assign(_divided(found, schemas, instruction), absent, schemas, tool.required), pairs)
-    values, used = _fanned(tool, chosen, pairs, instruction)
+    values, used = fanned(tool, chosen, pairs, instruction)
     arguments = {
         name: value
         for name, value in values.items()
@@ -120,33 +115,6 @@ def _said_first(
     return chosen
 
 
-def _fanned(
-    tool: Tool, chosen: Mapping[str, Candidate], pairs: Sequence[tuple[str, Candidate]], text: str
-) -> tuple[dict[str, Json], list[tuple[int, int]]]:
-    """The values, several where a list is given for one parameter, and the characters that they were taken from."""
-    values: dict[str, Json] = {}
-    used = [(c.begin, c.end) for c in chosen.values() if c.end]
-    for name, candidate in chosen.items():
-        values[name] = candidate.value
-        if candidate.end:
-            rest = _list(candidate, [c for n, c in pairs if n == name], text, used)
-            used += [(c.begin, c.end) for c in rest]
-            if isinstance(candidate.value, list):
-                values[name] = [item for c in sorted([candidate, *rest], key=lambda c: c.begin) for item in c.value]
-                continue
-            first = _names(candidate.value) if tool.annotations.read_only else [candidate.value]
-            several = [*first, *(c.value for c in rest)]
-            if len(several) > 1:
-                values[name] = Each(each=tuple(several))
-    return values, used
-
-
-def _names(value: Json) -> list[Json]:
-    """`Lantern and Saltmarsh` as two names; anything else as it is."""
-    parts = re.split(r",\s+(?:and\s+)?|\s+and\s+", value) if isinstance(value, str) else [value]
-    return parts if len(parts) > 1 and all(re.match(r"[A-Z0-9]", p) for p in parts) else [value]
-
-
 def inherit(filled: Filled, before: Earlier, names: Sequence[str]) -> Filled:
     """What an elliptic instruction leaves out, taken from the call before: `and the same for b.log`."""
     taken = {n: before.arguments[n] for n in names if n in before.arguments and n not in filled.arguments}
@@ -177,29 +145,6 @@ def _unused(text: str, used: Sequence[tuple[int, int]], files: Sequence[str], ta
         if not any(b < mention.end and mention.begin < e for b, e in [*used, *((m.begin, m.end) for m in left)]):
             left.append(mention)
     return len(left)
-
-
-def _list(first: Candidate, others: Sequence[Candidate], text: str, used: Sequence[tuple[int, int]]) -> list[Candidate]:
-    """Further items of a list that `first` is in: nearly as likely, and joined to it by commas or `and` alone."""
-    chosen: list[Candidate] = []
-    around = [first]
-    for other in others:
-        if other.value == first.value or not other.end:
-            continue
-        listed = other.typed and any(
-            _LISTED.fullmatch(text[min(a.end, other.end) : max(a.begin, other.begin)]) for a in around
-        )
-        if not listed and other.score < first.score - RIVAL:
-            continue
-        if any(b < other.end and other.begin < e for b, e in [*used, *((c.begin, c.end) for c in chosen)]):
-            continue
-        if listed or any(_JOINED.match(text[min(a.end, other.end) : max(a.begin, other.begin)]) for a in around):
-            chosen.append(other)
-            around.append(other)
-    begin, end = min(c.begin for c in around), max(c.end for c in around)
-    if not re.search(r"\b(?:and|or)\b|&", text[begin:end]):  # `Oslo, Norway` is one place
-        return []
-    return sorted(chosen, key=lambda c: c.begin)
 
 
 def _is_default(value: Json, schema: Mapping[str, Any]) -> bool:

@@ -1,0 +1,223 @@
+"""Binding: which tool does an instruction ask for, with which arguments? Chosen jointly, by the house models.
+
+The catalog is searched, the best tools' cards are read against the instruction and their arguments filled; what fits
+best is taken. A required argument that nothing fills is looked for in the call before and then as the result of
+another tool, planned as a step before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ...models.house.slots import Card, Reading, SlotsModel, words
+from ...retrieval import ToolIndex, ToolSpec
+from ...tools import Tool
+from ..candidates import Earlier
+from ..filling import Filled, fill, inherit
+from ..mentions import quoted
+from ..plan import Json, Reference, Step
+
+CANDIDATES = 8
+"""Tools that are read for a clause."""
+
+SEARCH = 0.25
+"""How much of a tool's standing is its place in the search; the rest is what reading it says."""
+
+FITS, CHANGES = 0.35, 0.5
+"""Least fit of a tool that reads, and of one that changes something: a change is never made on a guess."""
+
+ELLIPTIC = 4
+"""Most words of a clause that says only what is different from the one before."""
+
+ABOUT_AS_WELL = 0.7
+"""Share of the best quality from which a configured server's tool goes before the house's of the same name."""
+
+NESTED_FITS = 0.6
+"""Least fit of a tool for words inside an instruction: what is to be written may be meant literally."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A clause with the tool that was chosen for it, and the steps that have to come before."""
+
+    instruction: str
+    filled: Filled | None
+    before: tuple[Step, ...] = ()
+    problem: str | None = None
+    near: str | None = None
+    """The tool that would do it if the instruction said more."""
+
+    @property
+    def confidence(self) -> float:
+        """How sure tool and arguments are; 0 without a tool."""
+        return self.filled.confidence if self.filled else 0.0
+
+    @property
+    def tool(self) -> str | None:
+        return self.filled.tool.id if self.filled else None
+
+
+class Binder:
+    """Binds instructions to tools. Its index follows the catalog it is shown."""
+
+    def __init__(self, vectors: Path | None = None) -> None:
+        self._vectors = vectors
+        self._index: ToolIndex | None = None
+        self._ids: tuple[str, ...] = ()
+        self._slots: SlotsModel | None = None
+
+    def bind(
+        self, instruction: str, earlier: Sequence[Earlier], tools: tuple[Tool, ...], files: tuple[str, ...]
+    ) -> Bound:
+        """Chooses a tool for an instruction and fills it; the choice is made jointly."""
+        previous = [e.instruction for e in earlier]
+        elliptic = bool(previous) and len(instruction.split()) <= ELLIPTIC
+        query = f"{previous[-1]} {instruction}" if elliptic else instruction
+        found = self.search(query, tools, CANDIDATES)
+        candidates = [tool for tool, _ in found]
+        nearness = {tool.id: score for tool, score in found}
+        by_id = {t.id: t for t in tools}
+        if earlier and earlier[-1].tool in by_id and by_id[earlier[-1].tool] not in candidates:
+            candidates.append(by_id[earlier[-1].tool])
+        options = []
+        for tool, reading in zip(candidates, self._read(instruction, candidates, previous), strict=True):
+            filled = fill(tool, reading, instruction, earlier, files)
+            if earlier and earlier[-1].tool == tool.id:
+                filled = inherit(filled, earlier[-1], tuple(tool.parameters) if elliptic else filled.missing)
+            if filled.missing and all(_makers(name, tool, tools) for name in filled.missing):
+                filled = replace(filled, found_out=len(filled.missing))
+            options.append(filled)
+        options.sort(key=lambda f: -f.quality * (1 - SEARCH + SEARCH * nearness.get(f.tool.id, 0.5)))
+        options = _configured_first(options)
+        fitting = [f for f in options if f.fit >= (FITS if f.tool.annotations.read_only else CHANGES)]
+        refused: list[Filled] = []
+        for filled in fitting:
+            if not filled.missing and not filled.tool.accepts(filled.arguments):
+                refused.append(filled)
+            elif not filled.missing:
+                return self._nested(instruction, filled, tools, files)
+            elif (hopped := self._hop(instruction, filled, tools, files)) is not None:
+                return hopped
+        if refused:  # the tool itself says best what is wrong with them
+            return Bound(instruction, refused[0])
+        lacking = [f for f in options if f.fit >= FITS and f.missing]
+        near = max(lacking, key=lambda f: f.fit, default=None)
+        return Bound(instruction, None, problem=_problem(near), near=near.tool.id if near else None)
+
+    def rebind(self, instruction: str, tool: Tool, earlier: Sequence[Earlier], files: tuple[str, ...]) -> Filled:
+        """The arguments of a tool that is known to be meant."""
+        (reading,) = self._read(instruction, [tool], [e.instruction for e in earlier])
+        return fill(tool, reading, instruction, earlier, files)
+
+    def _nested(self, instruction: str, filled: Filled, tools: tuple[Tool, ...], files: tuple[str, ...]) -> Bound:
+        """Plans the making of what is to be written, where its words ask for it: `save the rate of K-9 to ...`."""
+        if filled.tool.annotations.read_only:
+            return Bound(instruction, filled)
+        readers = tuple(t for t in tools if t.annotations.read_only)
+        for name, value in filled.arguments.items():
+            schema = filled.tool.parameters[name]
+            if not isinstance(value, str) or len(value.split()) < 3 or schema.get("format") or schema.get("enum"):
+                continue
+            if any(m.value == value for m in quoted(instruction)):
+                continue
+            inner = self.bind(value, (), readers, files)
+            if inner.filled is not None and inner.filled.fit >= NESTED_FITS and not inner.before:
+                id = f"before-{name}"
+                made = Step(
+                    id=id,
+                    instruction=value,
+                    tool=inner.filled.tool.id,
+                    arguments=inner.filled.arguments,
+                    reported=False,
+                )
+                arguments = {**filled.arguments, name: Reference(**{"from": id})}
+                return Bound(instruction, replace(filled, arguments=arguments), (made,))
+        return Bound(instruction, filled)
+
+    def _hop(self, instruction: str, filled: Filled, tools: tuple[Tool, ...], files: tuple[str, ...]) -> Bound | None:
+        """Makes each missing argument by another tool of the same server that can be filled from the instruction."""
+        before: list[Step] = []
+        arguments = dict(filled.arguments)
+        for name in filled.missing:
+            makers = _makers(name, filled.tool, tools)
+            readings = self._read(instruction, makers, ())
+            options = [fill(t, r, instruction, (), files) for t, r in zip(makers, readings, strict=True)]
+            options = [o for o in options if o.arguments and not o.missing and o.tool.accepts(o.arguments)]
+            if not options:
+                return None
+            best = max(options, key=lambda option: option.confidence)
+            id = f"before-{name}"
+            before.append(
+                Step(
+                    id=id,
+                    instruction=f"Look up the {words(name)}",
+                    tool=best.tool.id,
+                    arguments={n: _owner(v) for n, v in best.arguments.items()},
+                    expects=words(name),
+                    reported=False,
+                )
+            )
+            arguments[name] = Reference(**{"from": id})
+        return Bound(instruction, replace(filled, arguments=arguments, missing=()), tuple(before))
+
+    def _read(self, instruction: str, tools: Sequence[Tool], earlier: Sequence[str]) -> list[Reading]:
+        if self._slots is None:
+            self._slots = SlotsModel.open()
+        cards = [Card.of(t.name, t.description, t.input_schema) for t in tools]
+        return self._slots.read(instruction, cards, earlier) if cards else []
+
+    def search(self, query: str, tools: tuple[Tool, ...], limit: int) -> list[tuple[Tool, float]]:
+        """The `limit` best tools for a query with their scores, best first."""
+        ids = tuple(t.id for t in tools)
+        if self._index is None or ids != self._ids:
+            specs = [ToolSpec(t.id, t.server, t.name, t.description, t.input_schema) for t in tools]
+            self._index = ToolIndex.build(specs, self._vectors)
+            self._ids = ids
+        by_id = {t.id: t for t in tools}
+        return [(by_id[hit.id], hit.score) for hit in self._index.search(query, limit)]
+
+
+def _configured_first(options: list[Filled]) -> list[Filled]:
+    """The best option after a tool of the same name on a configured server that goes about as well: it is there to be
+    used."""
+    if not options or options[0].tool.remote:
+        return options
+    best = options[0]
+    for other in options[1:]:
+        alike = other.tool.remote and other.tool.name == best.tool.name and not other.missing
+        if alike and other.quality >= ABOUT_AS_WELL * best.quality:
+            return [other, *(f for f in options if f is not other)]
+    return options
+
+
+def _owner(value: Json) -> Json:
+    """`Nora Beck's iron` -> `Nora Beck`: what is looked up is whose it is."""
+    return re.split(r"['\u2019]s\s", value)[0] if isinstance(value, str) else value
+
+
+def _makers(name: str, tool: Tool, tools: Sequence[Tool]) -> list[Tool]:
+    """Tools of the same server that look up what a parameter of `tool` wants."""
+    kin = (t for t in tools if t.server == tool.server and t.id != tool.id and t.annotations.read_only)
+    return [t for t in kin if _makes(t, name)]
+
+
+def _makes(tool: Tool, name: str) -> bool:
+    """Whether a tool's result is said to have what a parameter wants: by its output schema, or by its description."""
+    wanted = set(words(name).split())
+    outputs = (tool.output_schema or {}).get("properties") or {}
+    if any(wanted <= set(words(key).split()) for key in outputs):
+        return name not in tool.parameters
+    said = set(words(f"{tool.name} {tool.description}").split())
+    near = wanted - {"id", "number", "code", "no", "key"}
+    return name not in tool.parameters and (wanted <= said or (bool(near) and near <= said))
+
+
+def _problem(near: Filled | None) -> str:
+    """Why no tool was chosen, and what would help."""
+    if near is not None:
+        lacking = ", ".join(words(n) for n in near.missing)
+        return f"{near.tool.id} would do it, but the request does not say its {lacking}"
+    return "no tool here fits this; a server that has such a tool would help (name it in .mcp.json)"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +66,45 @@ def test_no_training_needs_an_option(name: str) -> None:
     usage = done.stdout.split("\n\n")[0]
     assert ("--data" in usage) == (name not in CORPUS_ONLY)
     assert "--" not in re.sub(r"\[[^\]]*\]", "", usage)
+
+
+STEPS = 210
+"""A checkpoint is kept after 200."""
+
+
+def trained_until(made: Path, out: Path) -> str:
+    """The SHA-256 of the file `made`, which a small training of the splitter makes; then it is killed.
+
+    `made` is its checkpoint or, before it goes on to measure, its adapter `out`.
+    """
+    options = ["--steps", str(STEPS), "--size", "1", "--seed", "3", "--threads", "1", "--out", str(out)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "bottega.models.training.splitter", *options], stderr=subprocess.PIPE, text=True
+    ) as training:
+        while not made.exists() and training.poll() is None:
+            time.sleep(0.01)
+        training.kill()
+        assert training.stderr
+        assert made.exists(), training.stderr.read()
+    return hashlib.sha256(made.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The adapter of a training that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "splitter.safetensors"
+    return trained_until(out, out)
+
+
+@pytest.mark.train
+def test_the_same_command_makes_the_same_model_again(whole: str, tmp_path: Path) -> None:
+    out = tmp_path / "splitter.safetensors"
+    assert trained_until(out, out) == whole
+
+
+@pytest.mark.train
+def test_a_training_that_was_killed_goes_on_to_the_same_model(whole: str, tmp_path: Path) -> None:
+    out = tmp_path / "splitter.safetensors"
+    trained_until(out.with_suffix(".checkpoint"), out)
+    assert not out.exists()
+    assert trained_until(out, out) == whole

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..models.house.slots import Pointer, kind_of, words
-from .cues import cue
+from .cues import MOST, cue
 from .lists import lists
 from .mentions import paths, quoted
 from .options import described, options_of
@@ -42,7 +42,7 @@ def candidates(
 ) -> list[Candidate]:
     """What stands in the text for a parameter, with log-probabilities; the likeliest first."""
     found = _found(name, schema, pointer, text, files)
-    found = [replace(c, value=completed(schema, c.value)) for c in found]
+    found = [replace(c, value=completed(schema, c.value)) for c in found if c.score > IMPLAUSIBLE - MOST]
     cues = [cue(name, text, c.begin, c.end) for c in found]
     cued = [replace(c, score=c.score + added, cued=added) for c, added in zip(found, cues, strict=True)]
     return sorted((c for c in cued if c.score > IMPLAUSIBLE), key=lambda c: -c.score)

@@ -15,6 +15,9 @@ BESIDE = 2.0
 DIRECTION = 2.0
 """Log-probability that a `from` or `to` before a value is worth."""
 
+MOST = BESIDE + DIRECTION + BESIDE / 2
+"""Log-probability that all the words around a value are worth together."""
+
 RUN_ON = 1.0
 """Log-probability that a value loses with each word in it that begins something else: `Oslo with stops at Bergen`."""
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..models.house.slots import Reading, kind_of
 from ..tools import Tool
-from .assignment import assign, halves, overlap
-from .candidates import Candidate, Earlier, candidates, references
+from .assignment import assign, halves
+from .candidates import Earlier, candidates, references
+from .confidence import features, probability
 from .fanning import fanned
 from .mentions import Mention, dates, numbers, paths, quoted, times
 from .plan import Each, Json, Reference
+from .spans import Candidate, overlap
 from .wanted import by_default
 
 _CAPITALS = re.compile(r"(?<![\w.(-])[A-Z]{3,}(?![\w.-])")
@@ -49,6 +51,9 @@ class Filled:
 
     used: tuple[tuple[int, int], ...] = ()
     """The characters of the instruction that arguments were taken from."""
+
+    doubts: Mapping[str, float] = field(default_factory=dict)
+    """What the confidence in the arguments rests on."""
 
     @property
     def quality(self) -> float:
@@ -82,13 +87,14 @@ def fill(
     arguments |= {n: v for n in tool.required if n not in arguments and (v := by_default(schemas.get(n))) is not None}
     whole = {n for n, p in tool.parameters.items() if p.get("x-source") == "instruction"}
     missing = tuple(n for n in tool.required if n not in arguments and n not in whole)
-    sure = [chosen[n].score for n in arguments if n in chosen]
-    sure += [absent[n] for n in absent if n not in arguments and n not in tool.required]
-    confidence = reading.fit * math.exp(min(0.0, min(sure, default=0.0))) * 0.5 ** len(missing)
+    doubts = features(found, absent, chosen, len(missing))
+    confidence = reading.fit * probability(doubts)
     unused = _unused(instruction, used, files, takes_all=bool(whole))
     surest = math.exp(min(0.0, *(chosen[n].score for n in tool.required if n in chosen), 0.0))
     unknown = _unknown(tool, arguments, files)
-    return Filled(tool, reading.fit, arguments, missing, confidence, unused, unknown, surest, used=tuple(used))
+    return Filled(
+        tool, reading.fit, arguments, missing, confidence, unused, unknown, surest, used=tuple(used), doubts=doubts
+    )
 
 
 def _divided(
@@ -140,11 +146,14 @@ def _unused(text: str, used: Sequence[tuple[int, int]], files: Sequence[str], ta
     if not takes_all:
         said += [*quoted(text), *numbers(text), *dates(text), *times(text)]
         said += [Mention(m.start(), m.end(), m[0]) for m in _CAPITALS.finditer(text)]
-    left: list[Mention] = []
+    left, taken = 0, bytearray(len(text))
+    for begin, end in used:
+        taken[begin:end] = b"\1" * (end - begin)
     for mention in sorted(said, key=lambda m: m.begin - m.end):
-        if not any(b < mention.end and mention.begin < e for b, e in [*used, *((m.begin, m.end) for m in left)]):
-            left.append(mention)
-    return len(left)
+        if not any(taken[mention.begin : mention.end]):
+            taken[mention.begin : mention.end] = b"\1" * (mention.end - mention.begin)
+            left += 1
+    return left
 
 
 def _is_default(value: Json, schema: Mapping[str, Any]) -> bool:

@@ -5,6 +5,9 @@ Every pattern takes time in proportion to the text: a text may be tens of thousa
 
 from __future__ import annotations
 
+import functools
+import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,6 +97,9 @@ _QUOTED = re.compile(
 )
 _WEB = re.compile(r"\b\w++://\S+|(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]+")
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+")
+MOST_DATES = 200
+"""Dates that are read of one text."""
+
 _BETWEEN = re.compile(r"[T\s,]*(?:at|on|from|by)?\s*", re.I)
 """What stands between a date and a time that go together."""
 _WORD = re.compile(r"(?<![\w@.~*?/-])[\w.~*?/-]++")
@@ -120,8 +126,15 @@ _NO_NAMES = _DETERMINERS | frozenset(
 def numbers(text: str) -> list[Mention]:
     """Numbers in digits and words, with thousands, currency signs and scales: `$1,250.50`, `3 million`, `twenty-five`.
 
-    Digits in names (`L-204`), dates and times are none; `10.30` may be both a number and a time.
+    Digits in names (`L-204`), dates, times and what is too large for a float are none; `10.30` may be both a number
+    and a time.
     """
+    return list(_numbers(text))
+
+
+@functools.lru_cache(maxsize=8)
+def _numbers(text: str) -> tuple[Mention, ...]:
+    """Kept for a moment: each parameter of each tool that is read for a text asks for them."""
     taken = bytearray(len(text))
     found = []
 
@@ -136,12 +149,12 @@ def numbers(text: str) -> list[Mention]:
             take(*m.span())
     for m in _DIGITS.finditer(text):
         value = float(m["number"].replace(",", "")) * (_SCALE[m["scale"].strip().lower()] if m["scale"] else 1)
-        if take(m.start("number"), m.end()):
+        if math.isfinite(value) and take(m.start("number"), m.end()):
             begin = m.start("sign") if m["sign"] else m.start("number")
             found.append(Mention(begin, m.end(), _whole(-value if m["sign"] in ("-", "\u2212") else value)))
     for pattern, read in ((_SPECIALS, _special), (_IN_WORDS, _in_words)):
         found += [Mention(*m.span(), read(m[0])) for m in pattern.finditer(text) if take(*m.span())]
-    return sorted(found, key=lambda f: f.begin)
+    return tuple(sorted(found, key=lambda f: f.begin))
 
 
 def _whole(value: float) -> int | float:
@@ -168,18 +181,20 @@ def _in_words(words: str) -> int:
 def dates(text: str) -> list[Mention]:
     """Dates as ISO text, `YYYY-MM-DD`. `next Friday` and `3 May` count from today; `3/5/2026` is the third of May.
 
-    A day and month without a year have the year of the date before them: `from 3 May 2025 to 8 June`.
+    A day and month without a year have the year of the date before them: `from 3 May 2025 to 8 June`. Of very many the
+    first are read, for each takes milliseconds.
     """
     found: list[Mention] = []
-    for m in _DATE.finditer(text):
+    for m in itertools.islice(_DATE.finditer(text), MOST_DATES):
         year = found[-1].value[:4] if found and re.search(_MONTH, m[0], re.I) and not _YEAR.search(m[0]) else ""
         said = f"{m[0]} {year}".strip()
-        if (value := _iso(said)) is not None:
+        if (value := _iso(said, date.today())) is not None:
             found.append(Mention(*m.span(), value))
     return found
 
 
-def _iso(text: str) -> str | None:
+@functools.lru_cache(maxsize=1024)
+def _iso(text: str, today: date) -> str | None:
     if m := re.fullmatch(r"(\d{4})[-/](\d+)[-/](\d+)", text):
         try:
             return date(*map(int, m.groups())).isoformat()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,9 +20,9 @@ MEANT = 0.5
 """Probability of a value whose parameter alone makes sense of the words that mean it: `monthly` as 12 times a year."""
 
 EDGES = " \t\n,;:.!?\"'\u201c\u201d\u2018\u2019`"
-_JOINS = frozenset(".@_/-&")
-"""What joins the parts of one word: `example.com`, `gluten-free`."""
-_NAME_GOES_ON = re.compile(r"(?: [A-Z][a-z]+)+")
+_ONE_WORD = re.compile(r"[^\W_]++(?:[.@_/&-][^\W_]++)*+")
+"""Letters and digits, or several of them joined: `example.com`, `gluten-free`."""
+_NAME_GOES_ON = re.compile(r"(?: [A-Z][a-z]+){1,20}")
 EMPTY = frozenset(["the", "a", "an", "of", "in", "to", "for", "at", "on", "it", "its", "that", "this"])
 """Words that are no value alone."""
 
@@ -38,6 +40,11 @@ class Candidate:
 
     cued: float = 0.0
     """What the words around it added to its score."""
+
+
+def overlap(one: Candidate, other: Candidate) -> bool:
+    """Whether two candidates use the same characters."""
+    return bool(one.end and other.end) and one.begin < other.end and other.begin < one.end
 
 
 def ranked(mentions: Sequence[Mention], pointer: Pointer, typed: bool = True) -> list[Candidate]:
@@ -75,10 +82,7 @@ def spans(pointer: Pointer, text: str, most: int = 8, longest: int = 40) -> list
 
 def neat(text: str, begin: int, end: int) -> tuple[int, int]:
     """A span grown to whole words, without the quotes and punctuation around it."""
-    while begin > 0 and _one_word(text, begin):
-        begin -= 1
-    while end < len(text) and _one_word(text, end):
-        end += 1
+    begin, end = _one_word(text, begin)[0], _one_word(text, end)[1]
     if text[begin : begin + 1].isupper() and (more := _NAME_GOES_ON.match(text, end)):
         end = more.end()
     while begin < end and text[begin] in EDGES:
@@ -88,14 +92,17 @@ def neat(text: str, begin: int, end: int) -> tuple[int, int]:
     return _balanced(text, begin, end)
 
 
-def _one_word(text: str, at: int) -> bool:
-    """Whether text[at] goes on the word of text[at - 1]: letters, or what joins them in addresses and compounds."""
-    before, after = text[at - 1], text[at]
-    if before.isalnum() and after.isalnum():
-        return True
-    if after in _JOINS:
-        return before.isalnum() and text[at + 1 : at + 2].isalnum()
-    return before in _JOINS and after.isalnum() and text[max(0, at - 2) : at - 1].isalnum()
+def _one_word(text: str, at: int) -> tuple[int, int]:
+    """The word that text[at - 1] and text[at] are both in; nothing at `at` where a word begins or ends."""
+    words = _words(text)
+    begin, end = words[max(0, bisect_right(words, (at, -1)) - 1)] if words else (at, at)
+    return (begin, end) if begin < at < end else (at, at)
+
+
+@functools.lru_cache(maxsize=8)
+def _words(text: str) -> tuple[tuple[int, int], ...]:
+    """Found once for all the spans of a text: a text may be one word of tens of thousands of characters."""
+    return tuple(m.span() for m in _ONE_WORD.finditer(text))
 
 
 def _balanced(text: str, begin: int, end: int) -> tuple[int, int]:

@@ -168,6 +168,8 @@ class Pointer:
 
     def span(self, begin: int, end: int) -> float:
         """Log-probability of the characters [begin, end) of the instruction: the mean of its start's and its end's."""
+        if not self.spans or begin >= self.spans[-1][1]:  # as most of a text is that is too long to be read
+            return -30.0
         inside = [i for i, (b, e) in enumerate(self.spans) if b < end and e > begin]
         if not inside:
             return -30.0

@@ -73,7 +73,7 @@ class SplitterModel:
         inside = np.zeros(len(request) + 1, bool)
         whole = _QUOTED_WHOLE.fullmatch(request)
         for unit in _UNITS.finditer(request, *(whole.span(1) if whole else (0, len(request)))):
-            if unit["word"] is None or re.search(r"/|\..*\w", unit["word"]):
+            if unit["word"] is None or "/" in unit["word"] or re.search(r"\w", unit["word"].partition(".")[2]):
                 begin, end = unit.span()
                 apart = not request[max(0, begin - 1) : begin].strip()
                 inside[begin + apart : end] = True

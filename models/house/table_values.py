@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-FILE = re.compile(r"[\w./\\-]+\.(?:csv|tsv|json|jsonl|parquet|xlsx?|db|sqlite3?|txt)\b", re.I)
+FILE = re.compile(r"(?<![\w./\\-])[\w./\\-]+\.(?:csv|tsv|json|jsonl|parquet|xlsx?|db|sqlite3?|txt)\b", re.I)
 _WORD = re.compile(r"\w+", re.UNICODE)
 _UNITS = [
     "zero",
@@ -102,12 +103,13 @@ def numbers(text: str) -> list[Found]:
         value, end = float(m[0].replace(",", "")), m.end()
         if scale := _SCALE.match(text, end):
             value, end = value * _SCALES[(scale[1] or scale[2]).lower()], scale.end()
-        found.append(Found(value, m.start(), end))
+        if math.isfinite(value):
+            found.append(Found(value, m.start(), end))
     words = list(_WORD.finditer(text))
     i = 0
     while i < len(words):
         joined = [words[i][0].lower()]
-        for a, b in zip(words[i:], words[i + 1 : i + 7], strict=False):
+        for a, b in zip(words[i : i + 6], words[i + 1 : i + 7], strict=False):
             if text[a.end() : b.start()].strip(" -"):
                 break
             joined.append(b[0].lower())
@@ -153,11 +155,10 @@ def _number_in_words(words: Sequence[str]) -> tuple[int, float]:
 def periods(text: str, years: Sequence[int] = ()) -> list[Found]:
     """Days, months and years, in the notation of `Condition`. A date without a year is in the only one of `years`."""
     found: list[Found] = []
+    taken = bytearray(len(text))
     for form in _PERIODS:
         for m in form.finditer(text):
-            if any(m.start() < f.end and f.start < m.end() for f in found) or (
-                m[0] == "may" and not _after_preposition(text, m.start())
-            ):
+            if any(taken[m.start() : m.end()]) or (m[0] == "may" and not _after_preposition(text, m.start())):
                 continue
             parts = m.groupdict()
             month = int(parts["number"]) if parts.get("number") else _month_number(parts.get("month"))
@@ -171,6 +172,7 @@ def periods(text: str, years: Sequence[int] = ()) -> list[Found]:
                 if not year:
                     continue
                 value += f"-{int(parts['day']):02}"
+            taken[m.start() : m.end()] = b"\1" * (m.end() - m.start())
             found.append(Found(value, m.start(), m.end()))
     return sorted(found, key=lambda f: f.start)
 
@@ -191,7 +193,11 @@ def _is_day(year: int, month: int, day: int) -> bool:
 
 def _after_preposition(text: str, at: int) -> bool:
     return (
-        re.search(r"\b(?:in|of|after|before|since|until|till|from|during|for|last|this|by|and|to)\s$", text[:at], re.I)
+        re.search(
+            r"\b(?:in|of|after|before|since|until|till|from|during|for|last|this|by|and|to)\s$",
+            text[max(0, at - 8) : at],
+            re.I,
+        )
         is not None
     )
 

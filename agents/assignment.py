@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .candidates import Candidate
 from .cues import BESIDE, siblings
 from .plan import Reference
+from .spans import Candidate, overlap
 
 WIDTH, MOST = 24, 10
 """Choices kept after each parameter, and candidates looked at for each."""
@@ -83,11 +83,6 @@ def doubt(candidate: Candidate, required: bool) -> float:
     if candidate.typed:
         return 5.0
     return 2.5 if candidate.end else 0.5
-
-
-def overlap(one: Candidate, other: Candidate) -> bool:
-    """Whether two candidates use the same characters."""
-    return bool(one.end and other.end) and one.begin < other.end and other.begin < one.end
 
 
 def _clashes(candidate: Candidate, taken: Sequence[tuple[str, Candidate]], is_path: bool) -> bool:

@@ -43,6 +43,13 @@ _ASKS = re.compile(
     r"|^(?:what|when|where|who|whom|whose|which|why|how|is|are|was|were|do|does|did|has|have|can)\b",
     re.I,
 )
+_ANNOUNCES = re.compile(
+    r"\b(?:few|couple of|some|several|two|three|four|five|number of|series of|multiple)\s+(?:\w+\s+)?"
+    r"(?:tasks|things|questions|calculations|conversions|requests|items|steps|problems|favou?rs|computations)\b",
+    re.I,
+)
+_NAMES = re.compile(r"\d|[\"'\u201c\u2018`]\w|(?<=[a-z,] )[A-Z]")
+"""Numbers, quotations and names: what a clause may say that must not be lost."""
 _TELLS = re.compile(
     r"^[\"'\u201c]?(?:the|a|an|my|our|his|her|their|its|this|that|these|those|there|it|i|we|he|she|they|you|in|on|at|for|if"
     r"|assum\w+|suppose|imagine|given|given that|knowing|with|using|consider\w*|one|both|each|[A-Z][a-z]+, who)\b",
@@ -63,6 +70,16 @@ class Segment:
         return Earlier(self.id, self.bound.instruction, self.bound.tool or "", arguments)
 
 
+@dataclass(frozen=True)
+class _Joined:
+    """A clause read as one with the `count` segments before it. `takes_all`: each of them gave it an argument."""
+
+    count: int
+    clause: Clause
+    bound: Bound
+    takes_all: bool
+
+
 class Segmenter:
     """Makes segments of the clauses of one request."""
 
@@ -79,19 +96,19 @@ class Segmenter:
         """The segments of these clauses, in their order."""
         for clause in clauses:
             bound = self._bind(clause.text, self._found)
-            replaced = self._in_place(clause, bound)
-            if replaced:
-                for one in replaced:
-                    self._add(clause, one)
-            elif (joined := self._joined(clause, bound)) is not None:
-                count, together, whole = joined
-                del self._found[-count:]
-                self._add(together, whole)
+            joined = self._joined(clause, bound)
+            replaced = [] if joined and joined.takes_all else self._in_place(clause, bound)
+            if joined is not None and not replaced:
+                del self._found[-joined.count :]
+                self._add(joined.clause, joined.bound)
             else:
-                self._add(clause, bound)
+                for one in replaced or [bound]:
+                    self._add(clause, one)
         return self._without_context(self._answered())
 
     def _add(self, clause: Clause, bound: Bound) -> None:
+        if any(_same_call(bound, s.bound) for s in self._found):
+            return
         self._count += 1
         self._found.append(Segment(clause, bound, f"c{self._count}"))
 
@@ -103,34 +120,31 @@ class Segmenter:
         changes = bound.filled is not None and not bound.filled.tool.annotations.read_only
         return paths_of(bound.filled.arguments, bound.filled.tool) if changes and bound.filled else []
 
-    def _joined(self, clause: Clause, bound: Bound) -> tuple[int, Clause, Bound] | None:
-        """This clause read as one with up to `TOGETHER` before it, and how many these are.
+    def _joined(self, clause: Clause, bound: Bound) -> _Joined | None:
+        """This clause read as one with up to `TOGETHER` before it.
 
         Where one of them makes little sense alone, it was cut where it should not be; and where all want the same
         tool, what only one of them says may hold for the others. Nothing that was said may be lost by it.
         """
         for count in range(1, min(TOGETHER, len(self._found)) + 1):
-            parts = self._found[-count:]
-            bounds = [*(s.bound for s in parts), bound]
+            before = self._found[-count:]
+            clauses, bounds = [*(s.clause for s in before), clause], [*(s.bound for s in before), bound]
             weaker = min(b.confidence for b in bounds)
             alike = len({b.tool for b in bounds}) == 1
             if (weaker > WEAK and not alike) or any(b.before for b in bounds):
                 continue
-            first = parts[0].clause
-            text = self._request[first.begin : clause.end].strip(" ,;.")
+            begin = clauses[0].begin
+            text = self._request[begin : clause.end].strip(" ,;.")
             whole = self._bind(text, self._found[:-count])
             if whole.filled is None or whole.filled.unused or whole.before:
                 continue
-            fanned = {b.tool for b in bounds} == {whole.tool} and _fans(whole.filled)
+            fanned = alike and bound.tool == whole.tool and _fans(whole.filled)
             if whole.confidence < weaker * (1 if fanned else BETTER) or (weaker > WEAK and not fanned):
                 continue
-            places = [(s.clause.begin - first.begin, s.clause.end - first.begin) for s in parts]
-            places.append((clause.begin - first.begin, clause.end - first.begin))
-            if all(
-                _takes(whole.filled, *place) or b.confidence > WEAK or b.near == whole.tool
-                for place, b in zip(places, bounds, strict=True)
-            ):
-                return count, Clause(text, first.begin, clause.end, first.confidence), whole
+            takes = [_takes(whole.filled, c.begin - begin, c.end - begin) for c in clauses]
+            idle = (b for took, b in zip(takes, bounds, strict=True) if not took)
+            if all(b.confidence > WEAK or _goes_without(b, whole) for b in idle):
+                return _Joined(count, Clause(text, begin, clause.end, clauses[0].confidence), whole, all(takes))
         return None
 
     def _in_place(self, clause: Clause, bound: Bound) -> list[Bound]:
@@ -202,12 +216,27 @@ class Segmenter:
     def _without_context(self, found: list[Segment]) -> list[Segment]:
         """Without statements that ask for nothing, where something else is done: they are the story around it."""
         done = [s for s in found if s.bound.filled is not None]
-        return [s for s in found if s.bound.filled is not None or not done or not _tells(s)]
+        return [s for s in found if s.bound.filled is not None or not done or not (_tells(s) or _announces(s))]
 
 
 def _tells(segment: Segment) -> bool:
     text = segment.clause.text
     return bool(_TELLS.match(text)) and not _ASKS.search(text)
+
+
+def _announces(segment: Segment) -> bool:
+    return bool(_ANNOUNCES.search(segment.clause.text)) and not _NAMES.search(segment.clause.text)
+
+
+def _same_call(one: Bound, other: Bound) -> bool:
+    if one.filled is None or other.filled is None or one.before or other.before or not one.filled.arguments:
+        return False
+    return one.tool == other.tool and one.filled.arguments == other.filled.arguments
+
+
+def _goes_without(bound: Bound, whole: Bound) -> bool:
+    """Whether nothing is lost with a clause that gives no argument: it asks for the same tool and names nothing."""
+    return bound.near == whole.tool or (bound.tool == whole.tool and not _NAMES.search(bound.instruction))
 
 
 def _fans(filled: Filled | None) -> bool:

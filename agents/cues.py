@@ -32,7 +32,10 @@ _FROM = re.compile(r"\b(?:from|out of|since)\s+(?:the\s+)?(?:\w+\s+)?$|\d\s+(?:(
 _TO = re.compile(r"\b(?:to|into|onto|until|till)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
 _FROM_NAME = re.compile(r"\b(?:from|source|start|origin|begin|old)\b")
 _TO_NAME = re.compile(r"\b(?:to|target|end|destination|new|until)\b")
-_BEFORE = re.compile(r"(?:[\w'’-]+[ \t]*(?:=|:|is|are|was|be)?[ \t]*){0,4}$")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_BREAK = re.compile(r"[^\w'\u2019 \t=:-]")
+_WORDS_BEFORE = 4
+"""Words before a value among which its parameter's name is looked for, in the same part of the sentence."""
 _AFTER = re.compile(r"[ \t]*(?:[\w'’-]+[ \t]*){0,2}")
 _BEGINS_ELSE = re.compile(r"(?<=\s)(?:with|which|that|who|where|when|while|using|including|so)(?=\s)")
 _IN_WORD = re.compile(r"-(?:sample|way|tail|tailed|sided|dimensional|factor|level|step|stage|party|bit|d)\b", re.I)
@@ -80,8 +83,9 @@ def _beside(name: str, text: str, begin: int, end: int) -> float:
     wanted = [stem(w) for w in words(name).split() if w not in _EMPTY and not w.isdigit() and len(w) > 1]
     if not wanted:
         return 0.0
-    before, after = _BEFORE.search(text[max(0, begin - NEAR) : begin]), _AFTER.match(text[end : end + 40])
-    said = {stem(w.lower()) for part in (before, after) if part for w in re.findall(r"[^\W\d_]+", part[0])}
+    before = _LETTERS.findall(_BREAK.split(text[max(0, begin - NEAR) : begin])[-1])[-_WORDS_BEFORE:]
+    after = _AFTER.match(text, end, end + 40)
+    said = {stem(w.lower()) for w in (*before, *(_LETTERS.findall(after[0]) if after else ()))}
     found = sum(w in said for w in wanted)
     return BESIDE * (found / len(wanted) if wanted[-1] in said else 0.4 * found / len(wanted))
 

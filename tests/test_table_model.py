@@ -19,6 +19,7 @@ from bottega.core.errors import ModelError
 from bottega.models.cards import Card
 from bottega.models.encoder import open_encoder
 from bottega.models.house.table import PATH, Column, Condition, Selected, Sketch, TableModel
+from bottega.models.house.table_cues import descending
 from bottega.models.house.table_sketch import bounds
 from bottega.models.house.table_values import Words, mentions, numbers, periods, without_files
 
@@ -246,6 +247,61 @@ def test_the_first_column_is_what_was_asked_for(
     model: TableModel, question: str, table: dict[str, list[Any]], first: list[Any]
 ) -> None:
     assert [row[0] for row in answers(model, question, table)] == first
+
+
+STAFF: dict[str, list[Any]] = {
+    "person": ["Noor", "Felix", "Ida", "Marco", "Wen", "Olga"],
+    "shop": ["Mill", "Quay", "Mill", "Quay", "Park", "Mill"],
+    "born": [D(1981, 2, 3), D(1999, 3, 4), D(1960, 3, 4), D(1990, 7, 1), D(2001, 1, 9), D(1975, 5, 5)],
+    "pay": [2900, 2400, 3600, 3100, 2100, 2600],
+}
+CASTS: dict[str, list[Any]] = {
+    "statue": ["Nymph", "Consul", "Faun", "Rider"],
+    "cast_year": [1890, 1720, 1955, 1801],
+    "weight_kg": [140, 820, 95, 1100],
+}
+
+
+@pytest.mark.parametrize(
+    ("question", "table", "first"),
+    [
+        ("Who is the oldest", GUIDES, ["Ida"]),
+        ("Who is the oldest?", STAFF, ["Ida"]),
+        ("Who is the youngest?", STAFF, ["Wen"]),
+        ("Which statue is the oldest?", CASTS, ["Consul"]),
+        ("Which statue is the newest?", CASTS, ["Faun"]),
+        ("Which statue is the lightest?", CASTS, ["Faun"]),
+        ("What does Felix earn?", GUIDES, [2400]),
+        ("What does Felix earn?", STAFF, [2400]),
+    ],
+)
+def test_the_column_and_its_end_follow_from_the_adjective(
+    model: TableModel, question: str, table: dict[str, list[Any]], first: list[Any]
+) -> None:
+    assert [row[0] for row in answers(model, question, table)] == first
+
+
+def test_ages_are_averaged_over_groups_and_wages_summed_only_if_that_is_said(model: TableModel) -> None:
+    assert answers(model, "age by language", GUIDES) == [("Dutch", 52), ("Greek", 26.5), ("Italian", 35)]
+    assert answers(model, "total pay per shop", STAFF) == [("Mill", 9100), ("Park", 2100), ("Quay", 5500)]
+    assert answers(model, "average pay per shop", STAFF)[0] == pytest.approx(("Mill", 9100 / 3))
+
+
+@pytest.mark.parametrize(
+    ("question", "column", "desc"),
+    [
+        ("who has been here longest", Column("started", "date"), False),
+        ("the most recent ones", Column("started", "date"), True),
+        ("the newest member", Column("years_in_club", "number", ("3", "12")), False),
+        ("which of them is the newest", Column("built", "number", ("1890", "1955")), True),
+        ("from lowest to highest fee", Column("fee", "number"), False),
+        ("the one that comes up most rarely", None, False),
+        ("the most expensive one", Column("price", "number"), True),
+        ("all by fee", Column("fee", "number"), None),
+    ],
+)
+def test_a_superlative_says_which_end_is_wanted(question: str, column: Column | None, desc: bool | None) -> None:
+    assert descending(Words.of(question), column) is desc
 
 
 def test_groups_are_listed_with_their_figure(model: TableModel) -> None:

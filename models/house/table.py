@@ -21,6 +21,7 @@ import numpy as np
 from ..adapters import Adapter, Array
 from ..encoder import Encoder, open_encoder
 from .slots import words
+from .table_cues import COUNTED, adds_up, descending, measured, named_after, put_together, relevance, repeats, sized
 from .table_sketch import Aggregate, Column, Condition, Operator, Order, Part, Selected, Sketch, Type, Value
 from .table_values import Found, Words, mentions, numbers, partial, periods, without_files
 
@@ -53,6 +54,14 @@ SUMMABLE: dict[Type, tuple[Aggregate, ...]] = {
 }
 LIKELY_IF_SAID = 0.3
 """A condition is made from this probability on if the question has a value for it, else from one half."""
+LIKELY_FLAG = 0.8
+"""The same for a yes or no, which the question has no value to bear out."""
+SAID = 4.0
+"""Added where the wording speaks for a part of the query: about as much as the heads are sure by."""
+REPEATED = -2.0
+"""Added to a list of the top rows by a column that is the same in several rows."""
+RANKED, TOLD, SIZED = 3.0, 1.5, 2.0
+"""Added for a column that the wording names: to be ranked by, put together in groups, or shown ("how old")."""
 MAX_QUESTION, MAX_TOKENS, MAX_NAME, MAX_VALUE, SHOWN = 64, 384, 8, 6, 3
 _JOINT = re.compile(r"""["'\s]*(?:,|,?\s*(?:or|and|nor)(?: in| from| the| for)*)["'\s]*""")
 """What stands between values of which any is meant."""
@@ -208,9 +217,15 @@ class _Decoder:
         self.settings = adapter.settings
         self.asked = Words.of(self.question)
         self.taken: list[tuple[int, int]] = []
+        self.repeats = repeats(columns)
 
     def sketches(self) -> list[Sketch]:
         where, sure = self._where()
+        spent = {c.column for c in where}
+        self.named = np.array(
+            [0.0 if c.name in spent else relevance(measured(self.asked), c) for c in self.columns], np.float32
+        )
+        self.sized = np.array([c.name not in spent and sized(self.asked, c) for c in self.columns], float)
         self.fixed = {c.column for c in where if c.op == "=" and not isinstance(c.value, tuple)}
         found = []
         for i, shape in enumerate(SHAPES):
@@ -247,7 +262,8 @@ class _Decoder:
         for i in sorted(range(len(self.columns)), key=lambda i: -chances[i]):
             chance = min(max(float(chances[i]), 1e-6), 1 - 1e-6)
             said = self._said(i)
-            made = self._condition(i) if chance > (LIKELY_IF_SAID if said else 0.5) else None
+            enough = LIKELY_FLAG if self.columns[i].type == "boolean" else LIKELY_IF_SAID if said else 0.5
+            made = self._condition(i) if chance > enough else None
             if made is None:
                 total += math.log(1 - chance)
             else:
@@ -370,7 +386,7 @@ class _Decoder:
     def _shape(self, shape: str) -> tuple[Sketch, float] | None:
         match shape:
             case "list":
-                select, score = self._selected()
+                select, score = self._selected(SIZED * self.sized)
                 return Sketch(select), score
             case "distinct":
                 return self._distinct()
@@ -382,9 +398,9 @@ class _Decoder:
             case _:
                 return self._top_rows()
 
-    def _selected(self) -> tuple[tuple[Selected, ...], float]:
-        """The columns shown for each row, or all of them."""
-        logits = self.scores.roles[:, ROLES.index("select")].astype(float).copy()
+    def _selected(self, said: np.typing.NDArray[np.float64] | float = 0.0) -> tuple[tuple[Selected, ...], float]:
+        """The columns shown for each row, or all of them. `said` is added to the columns' logits."""
+        logits = self.scores.roles[:, ROLES.index("select")].astype(float) + said
         for i, column in enumerate(self.columns):
             if column.name in self.fixed:
                 logits[i] -= 4.0
@@ -417,15 +433,15 @@ class _Decoder:
         """The most likely of the columns for a role that just one has."""
         if not any(allowed):
             return None
-        log = _log_softmax(self.scores.roles[:, ROLES.index(role)])
+        named = RANKED * self.named if role == "order" else 0.0
+        log = _log_softmax(self.scores.roles[:, ROLES.index(role)] + named)
         i = max((i for i, ok in enumerate(allowed) if ok), key=lambda i: float(log[i]))
         return i, float(log[i])
 
     def _measures(self, group: int | None = None) -> tuple[tuple[Selected, ...], float, float]:
         """What is aggregated, its log-probability, and the logit of descending order by it."""
-        scored: list[tuple[float, Selected, float]] = [
-            (float(self.scores.measures[-1]), Selected(None, "count"), float(self.scores.rows[2]))
-        ]
+        rows = float(self.scores.measures[-1]) + (SAID if group is not None and self._counts_rows() else 0.0)
+        scored = [(rows, Selected(None, "count"), self._direction(None, float(self.scores.rows[2])))]
         for i, column in enumerate(self.columns):
             for k, aggregate in enumerate(AGGREGATES):
                 if (
@@ -434,15 +450,43 @@ class _Decoder:
                     and not (aggregate == "count" and column.name in self.fixed)
                 ):
                     selected = Selected(column.name, aggregate, aggregate == "count")
-                    score = float(self.scores.measures[i * len(AGGREGATES) + k])
-                    scored.append((score, selected, float(self.scores.roles[i, ROLES.index("descending")])))
-        scored.sort(key=lambda s: -s[0])
+                    score = self._measure(i, k, grouped=group is not None)
+                    down = float(self.scores.roles[i, ROLES.index("descending")])
+                    scored.append((score, selected, self._direction(column, down)))
+        norm = math.log(sum(math.exp(s[0]) for s in scored))
+        scored = sorted(((score - norm, chosen, down) for score, chosen, down in scored), key=lambda s: -s[0])
         best = scored[0]
         both = [s for s in scored[1:2] if s[0] > math.log(0.3) and s[1].column == best[1].column]
         return (best[1], *(s[1] for s in both)), math.log(sum(math.exp(s[0]) for s in [best, *both])), best[2]
 
+    def _direction(self, column: Column | None, score: float) -> float:
+        """The logit of descending order, with what the question says of it."""
+        down = descending(self.asked, column)
+        return score if down is None else score + (2 * SAID if down else -2 * SAID)
+
+    def _measure(self, i: int, k: int, *, grouped: bool) -> float:
+        """The score of an aggregate of a column. Sums and averages of groups are what the wording says they are."""
+        at, named = i * len(AGGREGATES), TOLD * float(self.named[i]) if grouped else 0.0
+        if grouped and AGGREGATES[k] in ("sum", "avg"):
+            wanted = put_together(self.asked) or (None if adds_up(self.columns[i]) else "avg")
+            if wanted is not None:
+                both = [float(self.scores.measures[at + AGGREGATES.index(a)]) for a in ("sum", "avg")]
+                return named + (max(both) if AGGREGATES[k] == wanted else min(both))
+        return named + float(self.scores.measures[at + k])
+
+    def _counts_rows(self) -> bool:
+        """Whether the question asks for the number of what each row is named by."""
+        return any(
+            c.type == "text" and not r and named_after(self.asked, COUNTED, c)
+            for c, r in zip(self.columns, self.repeats, strict=True)
+        )
+
     def _groups(self, top: bool) -> tuple[Sketch, float] | None:
-        found = self._one("group", [c.name not in self.fixed for c in self.columns])
+        free = [c.name not in self.fixed for c in self.columns]
+        again = [f and r and c.type == "text" for f, r, c in zip(free, self.repeats, self.columns, strict=True)]
+        if any(again):  # then the names of single rows make no groups
+            free = [a or (f and c.type != "text") for a, f, c in zip(again, free, self.columns, strict=True)]
+        found = self._one("group", free)
         if found is None:
             return None
         i, score = found
@@ -473,8 +517,12 @@ class _Decoder:
             return None
         i, score = found
         select, sure = self._selected()
-        direction = float(self.scores.roles[i, ROLES.index("descending")])
+        direction = self._direction(self.columns[i], float(self.scores.roles[i, ROLES.index("descending")]))
         by = Selected(self.columns[i].name)
+        if limit not in (None, 1) and any(
+            s.column == c.name and r for s in select for c, r in zip(self.columns, self.repeats, strict=True)
+        ):
+            sure += REPEATED  # the same value could come twice: groups are meant
         if select != (Selected(None),) and by not in select:
             select = (*select, by)
         return Sketch(select, order=Order(by, direction > 0), limit=limit), score + sure + likely + _log_sigmoid_of(

@@ -23,6 +23,9 @@ from ..plan import Json, Reference, Step
 CANDIDATES = 8
 """Tools that are read for a clause."""
 
+READ_AT_ONCE, CERTAIN = 4, 0.9
+"""Of these so many at a time, the nearest first, until one goes with the instruction as well as this."""
+
 SEARCH = 0.25
 """How much of a tool's standing is its place in the search; the rest is what reading it says."""
 
@@ -80,16 +83,16 @@ class Binder:
         candidates = [tool for tool, _ in found]
         nearness = {tool.id: score for tool, score in found}
         by_id = {t.id: t for t in tools}
-        if earlier and earlier[-1].tool in by_id and by_id[earlier[-1].tool] not in candidates:
-            candidates.append(by_id[earlier[-1].tool])
+        if earlier and earlier[-1].tool in by_id:
+            last = by_id[earlier[-1].tool]
+            candidates = [last, *(t for t in candidates if t is not last)]
         options = []
-        for tool, reading in zip(candidates, self._read(instruction, candidates, previous), strict=True):
-            filled = fill(tool, reading, instruction, earlier, files)
-            if earlier and earlier[-1].tool == tool.id:
-                filled = inherit(filled, earlier[-1], tuple(tool.parameters) if elliptic else filled.missing)
-            if filled.missing and all(_makers(name, tool, tools) for name in filled.missing):
-                filled = replace(filled, found_out=len(filled.missing))
-            options.append(filled)
+        for at in range(0, len(candidates), READ_AT_ONCE):
+            some = candidates[at : at + READ_AT_ONCE]
+            for tool, reading in zip(some, self._read(instruction, some, previous), strict=True):
+                options.append(self._filled(tool, reading, instruction, earlier, tools, files, elliptic))
+            if max(f.quality for f in options) >= CERTAIN:
+                break
         options.sort(key=lambda f: -f.quality * (1 - SEARCH + SEARCH * nearness.get(f.tool.id, 0.5)))
         options = _configured_first(options)
         fitting = [f for f in options if f.fit >= (FITS if f.tool.annotations.read_only else CHANGES)]
@@ -106,6 +109,24 @@ class Binder:
         lacking = [f for f in options if f.fit >= FITS and f.missing]
         near = max(lacking, key=lambda f: f.fit, default=None)
         return Bound(instruction, None, problem=_problem(near), near=near.tool.id if near else None)
+
+    def _filled(
+        self,
+        tool: Tool,
+        reading: Reading,
+        instruction: str,
+        earlier: Sequence[Earlier],
+        tools: tuple[Tool, ...],
+        files: tuple[str, ...],
+        elliptic: bool,
+    ) -> Filled:
+        """The tool with its arguments, some of them from the call before, and what other tools may find out."""
+        filled = fill(tool, reading, instruction, earlier, files)
+        if earlier and earlier[-1].tool == tool.id:
+            filled = inherit(filled, earlier[-1], tuple(tool.parameters) if elliptic else filled.missing)
+        if filled.missing and all(_makers(name, tool, tools) for name in filled.missing):
+            filled = replace(filled, found_out=len(filled.missing))
+        return filled
 
     def rebind(self, instruction: str, tool: Tool, earlier: Sequence[Earlier], files: tuple[str, ...]) -> Filled:
         """The arguments of a tool that is known to be meant."""

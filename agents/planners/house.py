@@ -74,8 +74,9 @@ class HousePlanner:
         tools = chosen.usable(context.tools) if chosen is not None and chosen.own_tools else context.tools
         files = tuple(context.workspace.files(limit=500))
         names = (*files, *dict.fromkeys(f.rpartition("/")[0] for f in files if "/" in f), *_folders(context))
-        segmenter = Segmenter(self._binder, request, tuple(tools), names)
-        return _assembled(request, segmenter.segments(self._clauses(request)), tools)
+        text = _unquoted(request)
+        segmenter = Segmenter(self._binder, text, tuple(tools), names)
+        return _assembled(request, segmenter.segments(self._clauses(text)), tools)
 
     def _clauses(self, request: str) -> list[Clause]:
         if self._splitter is None:
@@ -115,6 +116,12 @@ def _step(id: str, bound: Bound, renamed: Mapping[str, str]) -> Step:
         arguments=arguments,
         confidence=bound.filled.confidence,
     )
+
+
+def _unquoted(request: str) -> str:
+    """A request that stands in quotation marks as a whole, without them."""
+    text = request.strip()
+    return text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' and text.count('"') == 2 else request
 
 
 def _folders(context: PlanningContext) -> list[str]:

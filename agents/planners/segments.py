@@ -32,6 +32,9 @@ AS_SURE = 0.3
 VAGUE = 0.05
 """Confidence below which a segment is a question that lacks its figures."""
 
+SHORT = 10
+"""Most words of a call for help that names nothing to be done."""
+
 LONGEST = 16
 """Most words of a clause that says only what is different from the one before."""
 
@@ -48,6 +51,7 @@ _ANNOUNCES = re.compile(
     r"(?:tasks|things|questions|calculations|conversions|requests|items|steps|problems|favou?rs|computations)\b",
     re.I,
 )
+_HELP = re.compile(r"(?:can|could|would|will) you (?:please )?help me\b", re.I)
 _NAMES = re.compile(r"\d|[\"'\u201c\u2018`]\w|(?<=[a-z,] )[A-Z]")
 """Numbers, quotations and names: what a clause may say that must not be lost."""
 _TELLS = re.compile(
@@ -225,7 +229,10 @@ def _tells(segment: Segment) -> bool:
 
 
 def _announces(segment: Segment) -> bool:
-    return bool(_ANNOUNCES.search(segment.clause.text)) and not _NAMES.search(segment.clause.text)
+    """Whether a part only says that something follows: `can you help me with a few things?`"""
+    text = segment.clause.text
+    asks_help = _HELP.match(text) is not None and len(text.split()) <= SHORT
+    return (asks_help or _ANNOUNCES.search(text) is not None) and not _NAMES.search(text)
 
 
 def _same_call(one: Bound, other: Bound) -> bool:

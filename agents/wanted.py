@@ -149,7 +149,7 @@ def by_default(schema: Mapping[str, Any] | None) -> Json:
     if not schema:
         return None
     if "default" in schema:
-        return schema["default"]  # type: ignore[no-any-return]
+        return schema["default"]
     found = _DEFAULT.search(str(schema.get("description") or ""))
     if not found:
         return None

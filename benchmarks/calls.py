@@ -111,13 +111,13 @@ def figures(asked: Sequence[Asked], reads: Reads, choose: bool = False) -> Itera
         yield one, made, same and is_right(made.arguments, one.possible, one.tools[0].input_schema)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     p = argparse.ArgumentParser(description="Measure how calls are filled.")
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--most", type=int, default=400, help="calls of each set at most")
     p.add_argument("--show", type=int, default=0, help="wrong calls of each set to show")
     p.add_argument("--only", help="one set")
-    a = p.parse_args()
+    a = p.parse_args(argv)
     model = SlotsModel.open()
     sets = {
         "BFCL simple": (lambda: bfcl(a.data, "simple_python"), False),

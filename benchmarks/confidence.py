@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,11 @@ def fitted(x: np.ndarray, y: np.ndarray, steps: int = 4000, rate: float = 0.3) -
     return {**dict(zip(NAMES, map(float, raw), strict=True)), "bias": float(bias - mean @ raw)}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     p = argparse.ArgumentParser(description="Fit and measure the confidence in arguments.")
     p.add_argument("--repeats", type=int, default=3, help="times each request is filled with other values")
     p.add_argument("--slots", type=Path, default=PATH)
-    a = p.parse_args()
+    a = p.parse_args(argv)
     model = SlotsModel.open(a.slots)
     held = [s for s in read_servers() if s.held_out]
     cards = {id: c for s in held for id, c in s.cards.items()}

@@ -96,13 +96,13 @@ def row(name: str, outcomes: Sequence[Outcome]) -> str:
     return f"{name:<36}{len(outcomes):>9}{shares}{helpful}"
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     p = argparse.ArgumentParser(description="Measure how often something is called where nothing fits.")
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--most", type=int, default=300, help="requests of each kind at most")
     p.add_argument("--show", type=int, default=0, help="wrong plans of each kind to show, changing ones first")
     p.add_argument("--annotated", action="store_true", help="say of functions that change nothing that they only read")
-    a = p.parse_args()
+    a = p.parse_args(argv)
     tools = {t["id"]: tool_of(t) for t in read_lines(a.data / "bfcl" / "tools.jsonl.gz")}
     if a.annotated:
         tools = {id: replace(t, annotations=ToolAnnotations(read_only=not changes(t))) for id, t in tools.items()}

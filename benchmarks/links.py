@@ -58,12 +58,12 @@ def row(made: Sequence[Links], right: Sequence[Links]) -> str:
     return f"{told:>7}{precision:>11}{100 * hits / max(1, wanted):>8.1f}{200 * hits / max(1, told + wanted):>7.1f}"
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     p = argparse.ArgumentParser(description="Measure how the calls of a request are linked.")
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--most", type=int, default=200)
     p.add_argument("--show", type=int, default=0, help="wrongly linked plans to show")
-    a = p.parse_args()
+    a = p.parse_args(argv)
     entries = read_lines(a.data / "ultratool" / "tools.jsonl.gz")
     tools = {t["id"]: replace(tool_of(t), server=t["server"]) for t in entries}
     ids = {tool.id: id for id, tool in tools.items()}

@@ -14,6 +14,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from calls import SEED, tool_of
@@ -42,13 +43,13 @@ def calls_of(plan: Plan) -> Counter[str]:
     return found
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     p = argparse.ArgumentParser(description="Measure how requests are cut into calls.")
     p.add_argument("--data", type=Path, required=True)
     p.add_argument("--most", type=int, default=200)
     p.add_argument("--show", type=int, default=0, help="wrong plans of each set to show")
     p.add_argument("--only", choices=SETS)
-    a = p.parse_args()
+    a = p.parse_args(argv)
     tools = {t["id"]: tool_of(t) for t in read_lines(a.data / "bfcl" / "tools.jsonl.gz")}
     queries = list(read_lines(a.data / "bfcl" / "queries.jsonl.gz"))
     planner, splitter = HousePlanner(), SplitterModel.open()

@@ -110,7 +110,8 @@ def in_unit(value: float, source: str, target: str) -> float | None:
     with contextlib.suppress(ToolError, pint.PintError, OverflowError, ZeroDivisionError, ValueError):
         registry = _registry()
         one, other = _fitting(registry, source, target)
-        return clean(float(registry.Quantity(value, one).to(other).magnitude))
+        found: float | None = clean(float(registry.Quantity(value, one).to(other).magnitude))
+        return found
     return None
 
 

@@ -53,7 +53,9 @@ def _found(name: str, schema: Mapping[str, Any], pointer: Pointer, text: str, fi
     if options:
         return options_of(name, schema, options, pointer, text)
     if kind == "file":
-        return ranked(paths(text, files), pointer) or [c for c in spans(pointer, text) if " " not in str(c.value)]
+        nouns = {*words(str(schema.get("description") or "")).split(), "here", "file", "folder"}
+        single = (c for c in spans(pointer, text) if " " not in str(c.value))
+        return ranked(paths(text, files), pointer) or [c for c in single if str(c.value).lower() not in nouns]
     if kind == "array":
         return lists(name, schema, pointer, text)
     if kind == "object":

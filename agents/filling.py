@@ -64,9 +64,17 @@ class Filled:
 
 
 def fill(
-    tool: Tool, reading: Reading, instruction: str, earlier: Sequence[Earlier] = (), files: Sequence[str] = ()
+    tool: Tool,
+    reading: Reading,
+    instruction: str,
+    earlier: Sequence[Earlier] = (),
+    files: Sequence[str] = (),
+    checked: bool = False,
 ) -> Filled:
-    """Fills the tool's arguments from one reading of the instruction. `files` are names in the workspace."""
+    """Fills the tool's arguments from one reading of the instruction. `files` are names in the workspace.
+
+    With `checked`, values that the tool's own checks refuse are left out.
+    """
     schemas = {name: tool.parameters.get(name) or {} for name in reading.pointers}
     found = {
         name: [
@@ -75,6 +83,8 @@ def fill(
         ]
         for name, pointer in reading.pointers.items()
     }
+    if checked:
+        found = {name: [c for c in some if tool.accepts({name: c.value})] for name, some in found.items()}
     absent = {name: pointer.absent for name, pointer in reading.pointers.items()}
     pairs = sorted(((n, c) for n, some in found.items() for c in some), key=lambda pair: -pair[1].score)
     chosen = _said_first(tool, assign(_divided(found, schemas, instruction), absent, schemas, tool.required), pairs)

@@ -100,9 +100,10 @@ class Binder:
         for filled in fitting:
             if not filled.missing and not filled.tool.accepts(filled.arguments):
                 refused.append(filled)
-            elif not filled.missing:
+                filled = self._accepted(filled, instruction, earlier, files)
+            if not filled.missing and filled.tool.accepts(filled.arguments):
                 return self._nested(instruction, filled, tools, files)
-            elif (hopped := self._hop(instruction, filled, tools, files)) is not None:
+            if filled.missing and (hopped := self._hop(instruction, filled, tools, files)) is not None:
                 return hopped
         if refused:  # the tool itself says best what is wrong with them
             return Bound(instruction, refused[0])
@@ -127,6 +128,11 @@ class Binder:
         if filled.missing and all(_makers(name, tool, tools) for name in filled.missing):
             filled = replace(filled, found_out=len(filled.missing))
         return filled
+
+    def _accepted(self, filled: Filled, instruction: str, earlier: Sequence[Earlier], files: tuple[str, ...]) -> Filled:
+        """The tool with the likeliest arguments that it does not refuse."""
+        (reading,) = self._read(instruction, [filled.tool], [e.instruction for e in earlier])
+        return fill(filled.tool, reading, instruction, earlier, files, checked=True)
 
     def rebind(self, instruction: str, tool: Tool, earlier: Sequence[Earlier], files: tuple[str, ...]) -> Filled:
         """The arguments of a tool that is known to be meant."""

@@ -36,7 +36,13 @@ _WORDS = (
 )
 
 
-@tool(read_only=True, checks={"expression": lambda text: evaluate(text)})
+def _check(text: str) -> None:
+    evaluate(text)
+    if re.fullmatch(r"\s*[-+]?[\d.,]+\s*", text):
+        raise ToolError(f"there is nothing to work out in {text.strip()!r}", hint="write the whole expression")
+
+
+@tool(read_only=True, checks={"expression": _check})
 def calculate(expression: str) -> ToolResult:
     """Work out an arithmetic expression with several numbers or brackets, such as (7.25 - 2) * 4 or sqrt(2) * 5.
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from .cues import BESIDE, siblings
 from .plan import Reference
-from .spans import Candidate, overlap
+from .spans import IMPLAUSIBLE, Candidate, overlap
 
 WIDTH, MOST = 24, 10
 """Choices kept after each parameter, and candidates looked at for each."""
 
-IN_ORDER = 0.8
+IN_ORDER = 2.0
 """Log-probability that siblings (`num1, num2`) in the order of the text are worth."""
 
 AS_LISTED = 0.25
@@ -69,7 +69,7 @@ def assign(
 
 def _choices(found: Sequence[Candidate], absent: float, required: bool) -> list[tuple[float, Candidate | None]]:
     """What each choice adds to the score; that the parameter is left out is the last."""
-    worth = [(c.score + doubt(c, required), c) for c in found[:MOST]]
+    worth = [(c.score + doubt(c, required), c) for c in found[:MOST] if c.score > IMPLAUSIBLE]
     return [*((gain, c) for gain, c in worth if gain >= absent), (absent, None)]
 
 

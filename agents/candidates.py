@@ -40,12 +40,15 @@ class Earlier:
 def candidates(
     name: str, schema: Mapping[str, Any], pointer: Pointer, text: str, files: Sequence[str]
 ) -> list[Candidate]:
-    """What stands in the text for a parameter, with log-probabilities; the likeliest first."""
+    """What stands in the text for a parameter, with log-probabilities; the likeliest first.
+
+    Numbers and their like stay in however unlikely they are: they may go on a list that begins with a likely one.
+    """
     found = _found(name, schema, pointer, text, files)
     found = [replace(c, value=completed(schema, c.value)) for c in found if c.score > IMPLAUSIBLE - MOST]
     cues = [cue(name, text, c.begin, c.end) for c in found]
     cued = [replace(c, score=c.score + added, cued=added) for c, added in zip(found, cues, strict=True)]
-    return sorted((c for c in cued if c.score > IMPLAUSIBLE), key=lambda c: -c.score)
+    return sorted((c for c in cued if c.typed or c.score > IMPLAUSIBLE), key=lambda c: -c.score)
 
 
 def _found(name: str, schema: Mapping[str, Any], pointer: Pointer, text: str, files: Sequence[str]) -> list[Candidate]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from bottega.agents.candidates import Earlier
 from bottega.agents.filling import fill, inherit
 from bottega.agents.plan import Each, Reference
+from bottega.core.errors import ToolError
 from bottega.models.house.slots import Card, Pointer, Reading
 from bottega.tools import Tool, ToolContext, ToolResult
 
@@ -169,3 +171,104 @@ def test_no_text_and_no_type_breaks_the_filling(text: str, kind: str) -> None:
     pointer = Pointer(-2.0, (-1.0, -1.5) if kind == "boolean" else (), (), flat, flat, words)
     filled = fill(tool, reading(tool, {"x": pointer}), text)
     assert ("x" in filled.arguments) != ("x" in filled.missing)
+
+
+def texts(*names: str) -> dict[str, Any]:
+    return {name: {"type": "string"} for name in names}
+
+
+def filled_with(text: str, properties: dict[str, Any], at: Mapping[str, str | None]) -> dict[str, Any]:
+    """The arguments for a text where the model points at these words."""
+    tool = a_tool(properties)
+    return fill(tool, reading(tool, {name: pointing(text, words) for name, words in at.items()}), text).arguments
+
+
+def test_one_parameter_does_not_take_what_two_need() -> None:
+    text = "compare the human genome and the chimp genome of Oslo and Bergen"
+    at = {"first": "Oslo and Bergen", "second": "Oslo and Bergen"}
+    assert filled_with(text, texts("first", "second"), at) == {"first": "Oslo", "second": "Bergen"}
+
+
+def test_alike_parameters_take_their_values_in_the_order_of_the_text() -> None:
+    text = "the roots with coefficients 5 and 20 and -25"
+    numbers = {name: {"type": "integer"} for name in ("a", "b", "c")}
+    tool, torn = a_tool(numbers), pointing(text, "5")
+    torn.start[[4, 6, 8]] = torn.end[[4, 6, 8]] = -1.0
+    torn.start[8] = torn.end[8] = -0.6
+    assert fill(tool, reading(tool, dict.fromkeys(numbers, torn)), text).arguments == {"a": 5, "b": 20, "c": -25}
+
+
+@pytest.mark.parametrize(
+    ("text", "items", "at", "expected"),
+    [
+        ("sort ['Sam', 'Ada', 'Jo'] now", {"type": "string"}, "'Sam',", ["Sam", "Ada", "Jo"]),
+        ("the mean of [3, 5, 8]", {"type": "integer"}, "8]", [3, 5, 8]),
+        ("use 'age', 'income' and 'size' as inputs", {"type": "string"}, "'age',", ["age", "income", "size"]),
+        (
+            "buy apples, rice and bottled water",
+            {"type": "string"},
+            "bottled water",
+            ["apples", "rice", "bottled water"],
+        ),
+        ("the table [[1, 2], [3, 4]]", {"type": "array"}, "[[1,", [[1, 2], [3, 4]]),
+        (
+            "its opening hours and the ticket price please",
+            {"type": "string", "enum": ["opening_hours", "ticket_price", "address"]},
+            None,
+            ["opening_hours", "ticket_price"],
+        ),
+    ],
+)
+def test_a_list_is_taken_whole(text: str, items: dict[str, Any], at: str | None, expected: list[Any]) -> None:
+    assert filled_with(text, {"x": {"type": "array", "items": items}}, {"x": at})["x"] == expected
+
+
+def test_an_option_that_only_the_description_names_is_taken_as_it_is_written_there() -> None:
+    text = "the report in full please"
+    mode = {"type": "string", "description": "Either 'full' or 'short'."}
+    assert filled_with(text, {"mode": mode}, {"mode": None}) == {"mode": "full"}
+
+
+def test_the_longer_of_two_options_that_are_said_is_meant() -> None:
+    text = "a comedy-drama from Spain"
+    tool = a_tool({"genre": {"type": "string", "enum": ["comedy", "drama", "comedy-drama"]}})
+    pointer = pointing(text, options={0: -1.0}, count=3)
+    assert fill(tool, reading(tool, {"genre": pointer}), text).arguments == {"genre": "comedy-drama"}
+
+
+def test_names_joined_by_and_are_a_call_each() -> None:
+    text = "the weight of Ada and Bruno in 2020 and 2021"
+    tool = a_tool({"name": {"type": "string"}, "year": {"type": "integer"}})
+    pointers = {"name": pointing(text, "Ada and Bruno"), "year": pointing(text, "2020")}
+    arguments = fill(tool, reading(tool, pointers), text).arguments
+    assert arguments["name"] == Each(each=("Ada", "Ada", "Bruno", "Bruno"))
+    assert arguments["year"] == Each(each=(2020, 2021, 2020, 2021))
+
+
+def test_a_title_with_and_in_it_is_one_value() -> None:
+    text = "who wrote Pride and Prejudice"
+    assert filled_with(text, texts("title"), {"title": "Pride and Prejudice"}) == {"title": "Pride and Prejudice"}
+
+
+def test_a_call_whose_value_has_a_rival_is_less_sure() -> None:
+    text = "from Oslo to Bergen"
+    tool = a_tool({"city": {"type": "string"}})
+    sure, torn = pointing(text, "Oslo"), pointing(text, "Oslo")
+    torn.start[3] = torn.end[3] = -0.2
+    confident, doubtful = (fill(tool, reading(tool, {"city": p}), text).confidence for p in (sure, torn))
+    assert doubtful < confident
+
+
+def test_values_that_the_tool_refuses_are_left_out_when_they_are_checked() -> None:
+    text = "the square root of 144"
+
+    def check(value: str) -> None:
+        if value.isdigit():
+            raise ToolError("nothing to work out")
+
+    tool = replace(a_tool({"expression": {"type": "string"}}), checks={"expression": check})
+    pointer = pointing(text, "144")
+    pointer.start[1] = -1.0
+    read = reading(tool, {"expression": pointer})
+    assert fill(tool, read, text).arguments == {"expression": "144"}
+    assert fill(tool, read, text, checked=True).arguments == {"expression": "square root of 144"}

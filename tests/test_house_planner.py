@@ -145,3 +145,30 @@ def test_every_one_of_several_names_is_asked_about(planner: HousePlanner, folder
     asked = [s.arguments["tank"] for s in steps]
     assert {t for a in asked for t in (a.each if isinstance(a, Each) else (a,))} == {"Coral", "Lagoon"}
     assert len({str(s.arguments.get("unit")) for s in steps}) == 1, "the unit holds for both"
+
+
+def test_pairs_of_values_are_a_call_each(planner: HousePlanner, folder: Path) -> None:
+    steps = plan(planner, folder, "Order 40 kilograms of squid and 12 kilograms of krill").steps
+    assert [s.tool for s in steps] == ["aquarium/order_feed"] * 2
+    assert [(s.arguments["kind"], s.arguments["kilograms"]) for s in steps] == [("squid", 40), ("krill", 12)]
+
+
+def test_what_only_announces_is_no_step(planner: HousePlanner, folder: Path) -> None:
+    request = (
+        "Can you help me with a few things? First, how warm is the Coral tank? Second, order 9 kilograms of squid."
+    )
+    assert [s.tool for s in plan(planner, folder, request).steps] == [
+        "aquarium/tank_temperature",
+        "aquarium/order_feed",
+    ]
+
+
+def test_a_request_in_quotation_marks_is_read_as_if_without(planner: HousePlanner, folder: Path) -> None:
+    (step,) = plan(planner, folder, '"How warm is the water in the Lagoon tank?"').steps
+    assert (step.tool, step.arguments) == ("aquarium/tank_temperature", {"tank": "Lagoon"})
+
+
+def test_a_list_of_numbers_is_a_call_each(planner: HousePlanner, folder: Path) -> None:
+    (step,) = plan(planner, folder, "Convert 10, 20 and 30 miles to km").steps
+    assert step.tool == "units/convert_units"
+    assert step.arguments["value"] == Each(each=(10, 20, 30))

@@ -21,6 +21,7 @@ _LISTED = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or|&)\s*", re.I)
 
 
 _PARTS = re.compile(r",\s*(?:(?:and|or)\s+)?|\s+(?:and|or)\s+")
+_AND_ALONE = re.compile(r",?\s+and\s+")
 _AND = re.compile(r"\b(?:and|or)\b|&")
 _ONE_TEXT = frozenset(
     "title song book movie film album work play query text content message body description subject question "  # noqa: SIM905
@@ -73,7 +74,9 @@ def _items(name: str, candidate: Candidate, text: str) -> list[Json]:
     if not isinstance(value, str) or _ONE_TEXT & set(words(name).split()):
         return [value]
     around = text[max(0, candidate.begin - 1) : candidate.begin]
-    parts = [p.strip(" .") for p in _PARTS.split(value) if p.strip(" .")]
+    pairs = _AND_ALONE.split(value)
+    places = len(pairs) > 1 and all(p.count(",") == 1 for p in pairs)  # `Paris, France and Lima, Peru`
+    parts = [p.strip(" .") for p in (pairs if places else _PARTS.split(value)) if p.strip(" .")]
     if len(parts) < 2 or around in _QUOTES or not _AND.search(value):
         return [value]
     named = all(re.match(r"[A-Z0-9'\"]", p) for p in parts)

@@ -148,7 +148,7 @@ class Binder:
             schema = filled.tool.parameters[name]
             if not isinstance(value, str) or len(value.split()) < 3 or schema.get("format") or schema.get("enum"):
                 continue
-            if any(m.value == value for m in quoted(instruction)):
+            if any(m.value == value for m in quoted(instruction)) or value.istitle():
                 continue
             inner = self.bind(value, (), readers, files)
             if inner.filled is not None and inner.filled.fit >= NESTED_FITS and not inner.before:

@@ -40,6 +40,9 @@ LONGEST = 16
 
 _LIST = re.compile(r",\s*(?:and\s+|or\s+)?|\s+and\s+|\s+or\s+")
 _AND = re.compile(r"\band\b|\bor\b")
+_JOINT = re.compile(r",?\s+and\s+|;\s+|,\s+")
+JOINTS = 6
+"""Places looked at where a clause may be cut further."""
 _WORD = re.compile(r"[^\W\d_]+")
 _ASKS = re.compile(
     r"\?|\b(?:can|could|would|will) you\b|\bplease\b|\b(?:want|need|like|wish|help|tell|show|give)\b"
@@ -98,8 +101,13 @@ class Segmenter:
 
     def segments(self, clauses: Sequence[Clause]) -> list[Segment]:
         """The segments of these clauses, in their order."""
-        for clause in clauses:
+        left = list(clauses)
+        while left:
+            clause = left.pop(0)
             bound = self._bind(clause.text, self._found)
+            if (parts := self._cut(clause, bound)) is not None:
+                left[:0] = parts
+                continue
             joined = self._joined(clause, bound)
             replaced = [] if joined and joined.takes_all else self._in_place(clause, bound)
             if joined is not None and not replaced:
@@ -123,6 +131,31 @@ class Segmenter:
     def _written(self, bound: Bound) -> list[str]:
         changes = bound.filled is not None and not bound.filled.tool.annotations.read_only
         return paths_of(bound.filled.arguments, bound.filled.tool) if changes and bound.filled else []
+
+    def _cut(self, clause: Clause, bound: Bound) -> tuple[Clause, Clause] | None:
+        """A clause that says more than its call takes, in two: `the tax of 300 in Oslo and of 500 in Bergen`."""
+        if bound.filled is None or not bound.filled.unused:
+            return None
+        tool, text = bound.filled.tool, clause.text
+        best: tuple[float, tuple[Clause, Clause]] | None = None
+        offset = max(0, self._request.find(text, clause.begin))
+        for joint in list(_JOINT.finditer(text))[:JOINTS]:
+            one, two = text[: joint.start()], text[joint.end() :]
+            left = self._binder.rebind(one, tool, [s.earlier() for s in self._found], self._files)
+            if left.missing or left.unused >= bound.filled.unused or not tool.accepts(left.arguments):
+                continue
+            right = self._replacing(Bound(one, left), left, two, most=left.unused)
+            if right is None:
+                continue
+            sure = min(left.confidence, right.confidence)
+            if best is None or sure > best[0]:
+                begin, middle = clause.begin, offset + joint.end()
+                cut = (
+                    Clause(one, begin, offset + joint.start(), clause.confidence),
+                    Clause(two, middle, clause.end, clause.confidence),
+                )
+                best = sure, cut
+        return best[1] if best else None
 
     def _joined(self, clause: Clause, bound: Bound) -> _Joined | None:
         """This clause read as one with up to `TOGETHER` before it.
@@ -161,10 +194,11 @@ class Segmenter:
             return []
         if bound.confidence > WEAK and (bound.tool != before.tool or not self._inherits(bound)):
             return []
-        one = self._replacing(before, before.filled, clause.text)
+        left_over = before.filled.unused
+        one = self._replacing(before, before.filled, clause.text, most=left_over)
         items = [item for item in _LIST.split(clause.text) if item]
         if len(items) > 2 or (len(items) == 2 and _AND.search(clause.text)):
-            several = [self._replacing(before, before.filled, item) for item in items]
+            several = [self._replacing(before, before.filled, item, most=left_over) for item in items]
             if all(several) and not (one is not None and _fans(one.filled)):
                 return [s for s in several if s is not None]
         return [one] if one is not None else []
@@ -176,8 +210,11 @@ class Segmenter:
         alone = self._binder.rebind(bound.instruction, bound.filled.tool, (), self._files)
         return bool(alone.missing)
 
-    def _replacing(self, before: Bound, filled: Filled, text: str) -> Bound | None:
-        """The likeliest instruction that comes of putting `text` where an argument of the one before begins."""
+    def _replacing(self, before: Bound, filled: Filled, text: str, most: int = 0) -> Bound | None:
+        """The likeliest instruction that comes of putting `text` where an argument of the one before begins.
+
+        `most` things that were said may be left unused.
+        """
         earlier = [s.earlier() for s in self._found[:-1]]
         best: Bound | None = None
         for begin, _ in sorted(set(filled.used), reverse=True):
@@ -185,7 +222,7 @@ class Segmenter:
             instruction = kept + _without_again(kept, text)
             made = self._binder.rebind(instruction, filled.tool, earlier, self._files)
             takes = any(end > len(kept) for _, end in made.used)
-            if made.missing or made.unused or not takes or not made.tool.accepts(made.arguments):
+            if made.missing or made.unused > most or not takes or not made.tool.accepts(made.arguments):
                 continue
             if set(made.arguments) != set(filled.arguments) or made.arguments == filled.arguments:
                 continue

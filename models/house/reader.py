@@ -30,6 +30,8 @@ LONGEST = 40
 """Tokens of an answer: a sentence, when the question is what a document says about something."""
 MOST_READ = 4
 """Windows that are read for a question."""
+MOST_RANKED = 64
+"""Windows that are compared with a question by meaning; of more, those that share most words with it."""
 PATH = Path(__file__).parent / "reader.safetensors"
 
 
@@ -134,10 +136,11 @@ class ReaderModel:
         if len(candidates) <= MOST_READ:
             return candidates
         texts = [passages[w.passage][w.spans[0][0] : w.spans[-1][1]] for w in candidates]
-        vectors = self.encoder.embed([question, *texts], limit=MAX_TOKENS)
         words = bm25(question, texts)
-        score = vectors[1:] @ vectors[0] + 0.5 * words / max(float(words.max()), 1e-9)
-        return [candidates[i] for i in np.argsort(-score, kind="stable")[:MOST_READ]]
+        kept = np.sort(np.argsort(-words, kind="stable")[:MOST_RANKED])
+        vectors = self.encoder.embed([question, *(texts[i] for i in kept)], limit=MAX_TOKENS)
+        score = vectors[1:] @ vectors[0] + 0.5 * words[kept] / max(float(words.max()), 1e-9)
+        return [candidates[kept[i]] for i in np.argsort(-score, kind="stable")[:MOST_READ]]
 
     def _confidence(self, margin: float) -> float:
         settings = self.adapter.settings

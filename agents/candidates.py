@@ -20,6 +20,10 @@ from .readable import stem
 from .spans import IMPLAUSIBLE, Candidate, ranked, spans
 from .wanted import completed, wanted
 
+QUOTING = 1.5
+"""Log-probability that a text loses with a quotation inside it: that is another value."""
+
+_QUOTATION = re.compile(r"\w.* ['\"\u201c\u2018]\w|\w['\"\u201d\u2019] .*\w")
 _OF_CITY = re.compile(r"(?:the )?(?:city|town|state|country) of (?=[A-Z])")
 _LAST = re.compile(r"(?<=\w)(?<!\bthe)(?<!\band)(?<!\bor) ([a-z]+)$")
 _WHOLE = frozenset(["name", "title", "text", "query", "content", "message", "description", "subject", "question"])
@@ -69,6 +73,7 @@ def _found(name: str, schema: Mapping[str, Any], pointer: Pointer, text: str, fi
     inside = [Candidate(m.value, pointer.span(m.begin, m.end) + 0.5, m.begin, m.end) for m in quoted(text)]
     kind_nouns = {*words(name).split(), *words(str(schema.get("description") or "")).split()}
     plain = [_without_last(name, _without_noun(c, kind_nouns)) for c in spans(pointer, text)]
+    plain = [replace(c, score=c.score - QUOTING) if _QUOTATION.search(str(c.value)) else c for c in plain]
     return sorted([*described(schema, pointer, text), *inside, *plain], key=lambda c: -c.score)
 
 

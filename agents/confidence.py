@@ -13,7 +13,7 @@ from .spans import Candidate, overlap
 FAR = 4.0
 """Log-probability from which one value is out of the question beside another."""
 
-WEIGHTS: Mapping[str, float] = {"score": 1.7, "rival": 0.75, "unsaid": 0.74, "missing": -1.8, "bias": -2.8}
+WEIGHTS: Mapping[str, float] = {"score": 1.84, "rival": 0.5, "unsaid": 1.02, "missing": -1.63, "bias": -3.3}
 
 
 def features(

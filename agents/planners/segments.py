@@ -20,7 +20,7 @@ from ..plan import Each
 from .binding import Binder, Bound
 from .paths import paths_of
 
-WEAK, BETTER = 0.4, 2.0
+WEAK, BETTER = 0.3, 2.0
 """Confidence below which a clause is also read together with its neighbours; how many times as sure that has to be."""
 
 TOGETHER = 3
@@ -34,6 +34,9 @@ VAGUE = 0.05
 
 SHORT = 10
 """Most words of a call for help that names nothing to be done."""
+
+CLEAR = 0.7
+"""Fit of another tool from which a clause is none that says only what is different."""
 
 LONGEST = 16
 """Most words of a clause that says only what is different from the one before."""
@@ -175,6 +178,8 @@ class Segmenter:
             whole = self._bind(text, self._found[:-count])
             if whole.filled is None or whole.filled.unused or whole.before:
                 continue
+            if any(b.tool not in (None, whole.tool) and b.confidence > WEAK for b in bounds):
+                continue
             fanned = alike and bound.tool == whole.tool and _fans(whole.filled)
             if whole.confidence < weaker * (1 if fanned else BETTER) or (weaker > WEAK and not fanned):
                 continue
@@ -193,6 +198,8 @@ class Segmenter:
         if before is None or before.filled is None or before.before or len(clause.text.split()) > LONGEST:
             return []
         if bound.confidence > WEAK and (bound.tool != before.tool or not self._inherits(bound)):
+            return []
+        if bound.filled is not None and bound.tool != before.tool and bound.filled.fit >= CLEAR:
             return []
         left_over = before.filled.unused
         one = self._replacing(before, before.filled, clause.text, most=left_over)

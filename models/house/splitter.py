@@ -28,7 +28,9 @@ _QUOTED_WHOLE = re.compile(r"\s*[\"\u201c]([^\"\u201c\u201d]*)[\"\u201d]?\s*")
 """A request in quotation marks as a whole: they mark no unit."""
 _LINK = re.compile(
     r"^(?:[\s,;:.!?]+|(?:and|then|also|plus|next|afterwards?|finally|lastly)\b[\s,]*(?!\w*['\u2019])"
-    r"|after that\b[\s,]*|as well as\b\s*)+",
+    r"|(?:after that|in addition(?: to (?:that|this))?|additionally|moreover|furthermore|besides|meanwhile"
+    r"|first(?:ly)?|second(?:ly)?|third(?:ly)?)\b\s*,\s*"
+    r"|(?:after that|in addition to (?:that|this))\b[\s,]*|as well as\b\s*)+",
     re.I,
 )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from ..house.slots import words as spoken
 from ..house.table import Column, Condition, Order, Selected, Sketch
 from ..house.table_sketch import Aggregate, Operator, Part
-from .table_schemas import Field, Filled, Schema, fill, read_yaml, schemas
+from .table_schemas import MEASURED_STRANGERS, TRAINED_STRANGERS, Field, Filled, Schema, fill, read_yaml, schemas
 
 BEGIN, END = "\ue000", "\ue001"
 """Stand around the value of a condition while a question is put together; behind BEGIN comes the condition's number."""
@@ -34,7 +34,7 @@ def questions(rng: random.Random, held_out: bool = False) -> Iterator[Example]:
     """Questions without end."""
     tables = schemas(held_out)
     while True:
-        filled = fill(rng.choice(tables), rng, tables)
+        filled = fill(rng.choice(tables), rng, tables, MEASURED_STRANGERS if held_out else TRAINED_STRANGERS)
         for _ in range(2):
             example = ask(filled, rng)
             if example is not None:

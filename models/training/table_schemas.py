@@ -28,6 +28,9 @@ TYPES: dict[str, Type] = {
 }
 SAMPLES = 50
 """Distinct values of a column that the model is shown at most."""
+MEASURED_STRANGERS, TRAINED_STRANGERS = (0.3,), (0.5, 0.4)
+"""Chances that a table has a first and a second column of another one. More in training: what a question means has to
+be told from the words of the columns then, and not from the company that they keep."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,10 @@ def _pools() -> dict[str, list[str]]:
     return pools
 
 
-def fill(schema: Schema, rng: random.Random, others: Sequence[Schema] = ()) -> Filled:
-    """Draws three or more columns of `schema`, sometimes one of another table, and 6 to 40 rows."""
+def fill(
+    schema: Schema, rng: random.Random, others: Sequence[Schema] = (), strangers: Sequence[float] = MEASURED_STRANGERS
+) -> Filled:
+    """Draws three or more columns of `schema`, sometimes columns of other tables, and 6 to 40 rows."""
     size = rng.randint(6, 40)
     keep = rng.randint(min(4, len(schema.fields)), len(schema.fields))
     chosen: list[Field | None] = [f for f in schema.fields if f.kind == "key" and rng.random() < 0.85]
@@ -135,14 +140,16 @@ def fill(schema: Schema, rng: random.Random, others: Sequence[Schema] = ()) -> F
         values = values_of(f, size, rng)
         columns.append(_column(name, f, values))
         cells.append(values)
-    if others and rng.random() < 0.3:
-        extra = rng.choice(rng.choice(others).fields)
-        words = set(
-            re.findall(
-                r"\w+",
-                " ".join(w for f in schema.fields for w in (*f.words, *f.aliases, f.label)).replace("_", " ").lower(),
-            )
+    words = set(
+        re.findall(
+            r"\w+",
+            " ".join(w for f in schema.fields for w in (*f.words, *f.aliases, f.label)).replace("_", " ").lower(),
         )
+    )
+    for chance in strangers if others else ():
+        if rng.random() >= chance:
+            break
+        extra = rng.choice(rng.choice(others).fields)
         said = set(re.findall(r"\w+", " ".join((*extra.words, *extra.aliases)).replace("_", " ").lower()))
         if not words & said and extra.kind != "key" and _styled(extra.label, style).lower() not in taken:
             at = rng.randint(0, len(columns))
@@ -150,6 +157,8 @@ def fill(schema: Schema, rng: random.Random, others: Sequence[Schema] = ()) -> F
             columns.insert(at, _column(_styled(extra.label, style), extra, values))
             cells.insert(at, values)
             chosen.insert(at, None)
+            taken.add(_styled(extra.label, style).lower())
+            words |= said
     return Filled(schema, tuple(columns), tuple(chosen), tuple(zip(*cells, strict=True)))
 
 

@@ -23,7 +23,7 @@ from .wanted import completed, wanted
 QUOTING = 1.5
 """Log-probability that a text loses with a quotation inside it: that is another value."""
 
-_QUOTATION = re.compile(r"\w.* ['\"\u201c\u2018]\w|\w['\"\u201d\u2019] .*\w")
+_QUOTATION = re.compile(r"^[^\w\n]*+\w.* ['\"\u201c\u2018]\w|\w['\"\u201d\u2019] .*\w", re.M)
 _OF_CITY = re.compile(r"(?:the )?(?:city|town|state|country) of (?=[A-Z])")
 _LAST = re.compile(r"(?<=\w)(?<!\bthe)(?<!\band)(?<!\bor) ([a-z]+)$")
 _WHOLE = frozenset(["name", "title", "text", "query", "content", "message", "description", "subject", "question"])

@@ -42,6 +42,10 @@ NESTED_FITS = 0.6
 """Least fit of a tool for words inside an instruction: what is to be written may be meant literally."""
 
 
+_IT = re.compile(r"\b(?:it|there|(?:that|this|the same) file)\b", re.I)
+"""Words for the file that the step before worked on."""
+
+
 @dataclass(frozen=True)
 class Bound:
     """A clause with the tool that was chosen for it, and the steps that have to come before."""
@@ -125,6 +129,9 @@ class Binder:
         filled = fill(tool, reading, instruction, earlier, files)
         if earlier and earlier[-1].tool == tool.id:
             filled = inherit(filled, earlier[-1], tuple(tool.parameters) if elliptic else filled.missing)
+        elif earlier and _IT.search(instruction):
+            paths = [n for n in filled.missing if (tool.parameters.get(n) or {}).get("format") == "path"]
+            filled = inherit(filled, earlier[-1], paths)
         if filled.missing and all(_makers(name, tool, tools) for name in filled.missing):
             filled = replace(filled, found_out=len(filled.missing))
         return filled

@@ -212,7 +212,7 @@ def test_the_table_model_bears_any_question_and_any_cell(table: TableModel, text
     sayable = text.encode("utf-8", "replace").decode().replace("\0", "")  # what DuckDB can be told
     check_table(table, sayable, COLUMNS)
     hostile = (Column(sayable, "text", (sayable, "")), *(Column(k, k, (sayable,)) for k in ("number", "date")))
-    check_table(table, f"how many per {sayable}, and which are '{sayable}'?", hostile)  # type: ignore[arg-type]
+    check_table(table, f"how many per {sayable}, and which are '{sayable}'?", hostile)
     assert table.candidates(text, COLUMNS)
 
 

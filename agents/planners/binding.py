@@ -29,7 +29,7 @@ READ_AT_ONCE, CERTAIN = 4, 0.9
 SEARCH = 0.25
 """How much of a tool's standing is its place in the search; the rest is what reading it says."""
 
-FITS, CHANGES = 0.35, 0.6
+FITS, CHANGES = 0.35, 0.5
 """Least fit of a tool that reads, and of one that changes something: a change is never made on a guess."""
 
 ELLIPTIC = 4

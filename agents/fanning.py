@@ -20,7 +20,8 @@ _LISTED = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or|&)\s*", re.I)
 """What stands between the items of a list and nothing else."""
 
 
-_PARTS = re.compile(r",\s*(?:(?:and|or)\s+)?|\s+(?:and|or)\s+")
+PARTS = re.compile(r",\s*(?:(?:and|or)\s+)?|\s+(?:and|or)\s+")
+"""What stands between the items of a list in words."""
 _AND_ALONE = re.compile(r",?\s+and\s+")
 _AND = re.compile(r"\b(?:and|or)\b|&")
 _ONE_TEXT = frozenset(
@@ -76,7 +77,7 @@ def _items(name: str, candidate: Candidate, text: str) -> list[Json]:
     around = text[max(0, candidate.begin - 1) : candidate.begin]
     pairs = _AND_ALONE.split(value)
     places = len(pairs) > 1 and all(p.count(",") == 1 for p in pairs)  # `Paris, France and Lima, Peru`
-    parts = [p.strip(" .") for p in (pairs if places else _PARTS.split(value)) if p.strip(" .")]
+    parts = [p.strip(" .") for p in (pairs if places else PARTS.split(value)) if p.strip(" .")]
     if len(parts) < 2 or around in _QUOTES or not _AND.search(value):
         return [value]
     named = all(re.match(r"[A-Z0-9'\"]", p) for p in parts)

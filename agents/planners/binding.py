@@ -104,7 +104,7 @@ class Binder:
         for filled in fitting:
             if not filled.missing and not filled.tool.accepts(filled.arguments):
                 refused.append(filled)
-                filled = self._accepted(filled, instruction, earlier, files)
+                filled = self.rebind(instruction, filled.tool, earlier, files, checked=True)
             if not filled.missing and filled.tool.accepts(filled.arguments):
                 return self._nested(instruction, filled, tools, files)
             if filled.missing and (hopped := self._hop(instruction, filled, tools, files)) is not None:
@@ -136,15 +136,17 @@ class Binder:
             filled = replace(filled, found_out=len(filled.missing))
         return filled
 
-    def _accepted(self, filled: Filled, instruction: str, earlier: Sequence[Earlier], files: tuple[str, ...]) -> Filled:
-        """The tool with the likeliest arguments that it does not refuse."""
-        (reading,) = self._read(instruction, [filled.tool], [e.instruction for e in earlier])
-        return fill(filled.tool, reading, instruction, earlier, files, checked=True)
-
-    def rebind(self, instruction: str, tool: Tool, earlier: Sequence[Earlier], files: tuple[str, ...]) -> Filled:
-        """The arguments of a tool that is known to be meant."""
+    def rebind(
+        self,
+        instruction: str,
+        tool: Tool,
+        earlier: Sequence[Earlier],
+        files: tuple[str, ...],
+        checked: bool = False,
+    ) -> Filled:
+        """The arguments of a tool that is known to be meant; with `checked`, none that the tool itself refuses."""
         (reading,) = self._read(instruction, [tool], [e.instruction for e in earlier])
-        return fill(tool, reading, instruction, earlier, files)
+        return fill(tool, reading, instruction, earlier, files, checked)
 
     def _nested(self, instruction: str, filled: Filled, tools: tuple[Tool, ...], files: tuple[str, ...]) -> Bound:
         """Plans the making of what is to be written, where its words ask for it: `save the rate of K-9 to ...`."""

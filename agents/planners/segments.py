@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ...models.house.splitter import Clause
 from ...tools import Tool
 from ..candidates import Earlier
+from ..fanning import PARTS
 from ..filling import Filled
 from ..plan import Each
 from .binding import Binder, Bound
@@ -41,7 +42,6 @@ CLEAR = 0.7
 LONGEST = 16
 """Most words of a clause that says only what is different from the one before."""
 
-_LIST = re.compile(r",\s*(?:and\s+|or\s+)?|\s+and\s+|\s+or\s+")
 _AND = re.compile(r"\band\b|\bor\b")
 _JOINT = re.compile(r",?\s+and\s+|;\s+|,\s+")
 JOINTS = 6
@@ -132,8 +132,9 @@ class Segmenter:
         return self._binder.bind(text, [s.earlier() for s in before], self._tools, (*self._files, *written))
 
     def _written(self, bound: Bound) -> list[str]:
-        changes = bound.filled is not None and not bound.filled.tool.annotations.read_only
-        return paths_of(bound.filled.arguments, bound.filled.tool) if changes and bound.filled else []
+        if bound.filled is None or bound.filled.tool.annotations.read_only:
+            return []
+        return paths_of(bound.filled.arguments, bound.filled.tool)
 
     def _cut(self, clause: Clause, bound: Bound) -> tuple[Clause, Clause] | None:
         """A clause that says more than its call takes, in two: `the tax of 300 in Oslo and of 500 in Bergen`."""
@@ -203,7 +204,7 @@ class Segmenter:
             return []
         left_over = before.filled.unused
         one = self._replacing(before, before.filled, clause.text, most=left_over)
-        items = [item for item in _LIST.split(clause.text) if item]
+        items = [item for item in PARTS.split(clause.text) if item]
         if len(items) > 2 or (len(items) == 2 and _AND.search(clause.text)):
             several = [self._replacing(before, before.filled, item, most=left_over) for item in items]
             if all(several) and not (one is not None and _fans(one.filled)):

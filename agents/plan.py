@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -11,18 +11,30 @@ from ..core.errors import PlanError
 from ..core.usage import Usage
 
 Json = Any
-StepStatus = Literal["succeeded", "failed", "cannot", "skipped", "refused"]
-RunStatus = Literal["succeeded", "partial", "failed", "cannot", "stopped", "cancelled"]
-"""`stopped`: something needed an approval that nobody gave."""
+StepStatus = Literal["succeeded", "failed", "cannot", "skipped", "refused", "uncertain", "waiting", "cancelled"]
+"""`uncertain`: a call that may not be made twice was under way when the process died, so that nobody knows whether it
+was done. `waiting`: for an answer of a person."""
+RunStatus = Literal[
+    "running", "waiting", "succeeded", "partial", "failed", "cannot", "stopped", "exhausted", "cancelled"
+]
+"""`stopped`: something needed an approval that nobody gave. `exhausted`: the budget was spent. A `waiting` run goes on
+once its questions are answered."""
 
 EXIT_CODES: dict[RunStatus, int] = {
     "succeeded": 0,
+    "running": 1,
     "failed": 1,
     "cannot": 1,
     "stopped": 3,
+    "waiting": 3,
+    "exhausted": 4,
     "partial": 5,
     "cancelled": 130,
 }
+
+
+MOST_STEPS = 2_000
+"""Steps that one plan may have."""
 
 
 class Frozen(BaseModel):
@@ -60,7 +72,8 @@ class Step(Frozen):
     """One thing to do.
 
     A step that a planner has bound names its `tool` and `arguments`; an unbound one is left to its specialist, which
-    finds the tool itself. `after` orders steps that share no data. `problem` says why nothing can be done about it.
+    finds the tool itself. A `goal` is planned when it is reached, and its plan done in its place. `after` orders steps
+    that share no data. `problem` says why nothing can be done about it.
     """
 
     id: str
@@ -69,8 +82,11 @@ class Step(Frozen):
     tool: str | None = None
     arguments: dict[str, Reference | Each | Json] = Field(default_factory=dict)
     after: tuple[str, ...] = ()
-    expects: str = ""
-    """What the result should be: shown to people, checked at the hand-over."""
+    goal: bool = False
+    share: float | None = Field(default=None, gt=0, le=1)
+    """The part of what is left of the run's budget that this step may spend; without one, all of it."""
+    expects: str | dict[str, Json] = ""
+    """What the result should be, checked at the hand-over: a word, a description for people, or a JSON Schema."""
     reported: bool = True
     """Whether the answer tells its result; a step that only serves another one is not told."""
     confidence: float = 1.0
@@ -94,23 +110,43 @@ class Plan(Frozen):
     steps: tuple[Step, ...]
     revision: int = 1
 
-    def check(self) -> Plan:
-        """This plan, or `PlanError`: a repeated id, an unknown reference, a cycle."""
+    def check(self, specialists: Iterable[str] | None = None, most_steps: int = MOST_STEPS) -> Plan:
+        """This plan, or `PlanError`: too many steps, a repeated id, an unknown reference or specialist, a cycle.
+
+        `specialists` are the names that there are; None leaves them unchecked.
+        """
         ids = [s.id for s in self.steps]
-        if len(set(ids)) != len(ids):
+        if len(ids) > most_steps:
+            raise PlanError(
+                f"the plan has {len(ids)} steps, more than {most_steps}", hint="make steps goals of their own"
+            )
+        known, names = set(ids), None if specialists is None else set(specialists)
+        if len(known) != len(ids):
             raise PlanError(f"two steps share the id {next(i for i in ids if ids.count(i) > 1)!r}")
         for step in self.steps:
             for need in step.needs:
-                if need not in ids:
+                if need not in known:
                     raise PlanError(f"step {step.id!r} uses the result of {need!r}, which is not a step of the plan")
-        done: set[str] = set()
-        left = list(self.steps)
-        while left:
-            ready = [s for s in left if done.issuperset(s.needs)]
-            if not ready:
-                raise PlanError(f"the steps {', '.join(s.id for s in left)} wait for each other")
-            done.update(s.id for s in ready)
-            left = [s for s in left if s.id not in done]
+            if names is not None and step.specialist is not None and step.specialist not in names:
+                raise PlanError(
+                    f"step {step.id!r} is for {step.specialist!r}, who is not here",
+                    hint=f"there are {', '.join(sorted(names)) or 'none'}",
+                )
+        waits = {s.id: set(s.needs) for s in self.steps}
+        needed_by: dict[str, list[str]] = {id: [] for id in ids}
+        for id, needs in waits.items():
+            for need in needs:
+                needed_by[need].append(id)
+        ready = [id for id, needs in waits.items() if not needs]
+        while ready:
+            done = ready.pop()
+            del waits[done]
+            for id in needed_by[done]:
+                waits[id].discard(done)
+                if not waits[id]:
+                    ready.append(id)
+        if waits:
+            raise PlanError(f"the steps {', '.join(waits)} wait for each other")
         return self
 
     def __getitem__(self, id: str) -> Step:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from ..tools import Tool, Workspace
 from .plan import Plan, Route, Step, StepResult
 from .specialist import Specialist
+
+if TYPE_CHECKING:
+    from ..models.chat import ChatReply, ChatRequest
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,9 @@ class PlanningContext:
     """What a router or planner may look at.
 
     `notice` tells the person something, with a level of `info`, `warning` or `error`. `route` is what the router said,
-    once it has.
+    once it has. `complete` asks the run's language model, where it has one; the call is kept, counted and paid by the
+    run, and raises `BudgetExceeded` where it cannot be paid. `demonstrations` are plans that succeeded for requests
+    like this one, the likest first. `given` are results that a goal inside a plan may refer to, by step.
     """
 
     workspace: Workspace
@@ -24,6 +29,9 @@ class PlanningContext:
     specialists: tuple[Specialist, ...]
     notice: Callable[[Literal["info", "warning", "error"], str], None]
     route: Route | None = None
+    complete: Callable[[ChatRequest], Awaitable[ChatReply]] | None = None
+    demonstrations: tuple[Plan, ...] = ()
+    given: Mapping[str, StepResult] = field(default_factory=dict)
 
 
 class Router(Protocol):

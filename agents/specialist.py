@@ -17,7 +17,8 @@ from .plan import Json, Reference, Step, StepResult, ToolCall
 from .readable import Nearness, asked_fields, clean, readable
 
 if TYPE_CHECKING:
-    from .planning import Binder
+    from ..models.chat import ChatClient, ChatReply, ChatRequest
+    from .planning import Binder, Finder
 
 SHOWN_PER_CALL = 2_000
 """Characters of a call's text that its record keeps."""
@@ -38,15 +39,42 @@ class Classifier(Protocol):
     def classify(self, texts: Sequence[str]) -> list[list[tuple[str, float]]]: ...
 
 
+class Completer(Protocol):
+    """Asks a language model for a step: `client`, or the run's own.
+
+    The reply is kept by the run, so that it is never asked for twice, and paid from its budget. Raises
+    `BudgetExceeded`, `ModelError`, `ServerError`, and `UsageError` where there is no model.
+    """
+
+    async def __call__(self, step: Step, request: ChatRequest, client: ChatClient | None = None) -> ChatReply: ...
+
+
+class Delegator(Protocol):
+    """Gives a task to another specialist, as a step below `step` with a context of its own. Never raises."""
+
+    async def __call__(self, step: Step, specialist: Specialist, task: str) -> StepResult: ...
+
+
+class Questioner(Protocol):
+    """Asks the person something for a step. Raises `PermissionNeeded` where there is nobody to ask."""
+
+    async def __call__(self, step: Step, question: str) -> str: ...
+
+
 @dataclass(frozen=True)
 class StepContext:
-    """What a specialist works with: the catalog, a way to call, a binder for steps that the planner left open, and a
-    way to tell which field of a result is near to what was asked."""
+    """What a specialist works with: the catalog, a way to call, a binder for steps that the planner left open, a way to
+    tell which field of a result is near to what was asked, a search over tools, a language model, colleagues, and the
+    person. What a run does not have is None."""
 
     tools: tuple[Tool, ...]
     call: Caller
     binder: Binder | None = None
     nearness: Nearness | None = None
+    finder: Finder | None = None
+    complete: Completer | None = None
+    delegate: Delegator | None = None
+    ask: Questioner | None = None
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,14 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 def checked(step: Step, result: StepResult) -> StepResult:
     """`result`, or a failed one where it is not what `step.expects`.
 
-    `number`, `date`, `list`, `file` and `text` are looked at; any other expectation is for people.
+    `number`, `date`, `list`, `file`, `text` and JSON Schemas are looked at; any other expectation is for people.
     """
     if result.status != "succeeded":
         return result
-    problem = _problem(step.expects.strip().lower(), result)
+    if isinstance(step.expects, dict):
+        problem = _misfit(step.expects, result.value)
+    else:
+        problem = _problem(step.expects.strip().lower(), result)
     return result.model_copy(update={"status": "failed", "error": problem}) if problem else result
 
 
@@ -38,6 +41,21 @@ def _problem(expected: str, result: StepResult) -> str | None:
     if expected == "text" and _is_empty(value):
         return "its result is empty"
     return None
+
+
+def _misfit(schema: dict[str, Json], value: Json) -> str | None:
+    """How `value` breaks a JSON Schema."""
+    from jsonschema import Draft202012Validator, SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+        error = next(Draft202012Validator(schema).iter_errors(value), None)
+    except SchemaError as broken:
+        return f"what it expects is no JSON Schema: {broken.message[:200]}"
+    if error is None:
+        return None
+    where = f" at {error.json_path}" if error.path else ""
+    return f"its result is not what was asked for{where}: {error.message[:300]}"
 
 
 def _is_empty(value: Json) -> bool:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ..agents.plan import StepResult
     from ..graphs.events import Event
 
-MARKS = {"succeeded": "✓", "failed": "✗", "cannot": "✗", "skipped": "-", "refused": "✗"}
-STYLES = {"succeeded": "green", "failed": "red", "cannot": "red", "skipped": "dim", "refused": "yellow"}
+MARKS = {"succeeded": "✓", "skipped": "-", "waiting": "?", "uncertain": "?"}
+STYLES = {"succeeded": "green", "failed": "red", "cannot": "red", "skipped": "dim", "cancelled": "dim"}
 LEVELS = {"info": "dim", "warning": "yellow", "error": "red"}
 
 
@@ -73,8 +73,8 @@ class Progress:
     def _finished(self, result: StepResult) -> None:
         told = result.text if result.status == "succeeded" else result.error or result.text
         used = ", ".join(dict.fromkeys(call.tool for call in result.calls))
-        text = f"{MARKS[result.status]} {result.step:<3} {f'{used} → ' if used else ''}{one_line(told, 160)}"
-        self.line(text, STYLES[result.status])
+        text = f"{MARKS.get(result.status, '✗')} {result.step:<3} {f'{used} → ' if used else ''}{one_line(told, 160)}"
+        self.line(text, STYLES.get(result.status, "yellow"))
 
     def _show_running(self) -> None:
         if self._terminal is None or not self._terminal.is_terminal:

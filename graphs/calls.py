@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..agents.plan import Json, Step
 from ..core.errors import BottegaError, PermissionNeeded, ServerError
+from ..core.ids import new_id
 from ..core.redaction import redact
 from ..tools import Tool, ToolContext, ToolResult
 from ..tools.policy import Policy
@@ -26,8 +27,8 @@ class Calls:
     policy: Policy
     approvals: Approvals
     limit: asyncio.Semaphore
-    called: Callable[[str, str, dict[str, Json]], None]
-    returned: Callable[[str, str, str, bool, float], None]
+    called: Callable[[str, str, str, dict[str, Json]], None]
+    returned: Callable[[str, str, str, str, bool, float], None]
 
     async def __call__(self, step: Step, tool: Tool, arguments: dict[str, Json]) -> ToolResult:
         """What the tool gave; a failing tool is a result too.
@@ -37,10 +38,11 @@ class Calls:
         await self.permit(step, tool, arguments)
         tries = 2 if tool.annotations.read_only and tool.id in self.policy.remote else 1
         async with self.limit:
-            self.called(step.id, tool.id, {k: _shown(v) for k, v in arguments.items()})
+            call = new_id("call")
+            self.called(step.id, call, tool.id, {k: _shown(v) for k, v in arguments.items()})
             start = time.perf_counter()
             result = await self._call(tool, arguments, tries)
-            self.returned(step.id, tool.id, _shown(result.text), result.is_error, time.perf_counter() - start)
+            self.returned(step.id, call, tool.id, _shown(result.text), result.is_error, time.perf_counter() - start)
         return result
 
     async def permit(self, step: Step, tool: Tool, arguments: dict[str, Json]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from ..agents.plan import Frozen, Json, Plan, Route, RunResult, StepResult
+from ..core.usage import Usage
 from .approvals import ApprovalRequest
 
 Level = Literal["info", "warning", "error"]
@@ -53,29 +54,74 @@ class Planned(Happening):
 
 
 class StepStarted(Happening):
+    """`parent` is the step that this one is a part of: a goal, or a specialist who delegates."""
+
     type: Literal["step_started"] = "step_started"
     step: str
     instruction: str
     specialist: str | None = None
     tool: str | None = None
+    parent: str | None = None
+    attempt: int = 1
 
 
 class ToolCalled(Happening):
+    """`call` is what the call's end is known by."""
+
     type: Literal["tool_called"] = "tool_called"
     step: str
+    call: str
     tool: str
     arguments: dict[str, Json]
 
 
 class ToolReturned(Happening):
-    """`text` is shortened; `seconds` is wall time."""
+    """`text` is shortened; `seconds` is wall time. `kept`: the outcome was known from before, and no call was made."""
 
     type: Literal["tool_returned"] = "tool_returned"
     step: str
+    call: str
     tool: str
     text: str
     is_error: bool = False
     seconds: float = 0.0
+    kept: bool = False
+
+
+class ModelCalled(Happening):
+    """A language model is asked. `step` is `plan` or `report` where the run itself asks."""
+
+    type: Literal["model_called"] = "model_called"
+    step: str
+    call: str
+    model: str
+    messages: int
+    tools: int = 0
+
+
+class ModelReturned(Happening):
+    """`text` is shortened; `tools` are the names of the calls it wants; `error` is why there is no reply."""
+
+    type: Literal["model_returned"] = "model_returned"
+    step: str
+    call: str
+    model: str
+    text: str = ""
+    tools: tuple[str, ...] = ()
+    finish: str = ""
+    usage: Usage = Usage()
+    seconds: float = 0.0
+    kept: bool = False
+    error: str | None = None
+
+
+class TextStreamed(Happening):
+    """A piece of a model's reply, as it comes."""
+
+    type: Literal["text_streamed"] = "text_streamed"
+    step: str
+    call: str
+    text: str
 
 
 class StepFinished(Happening):
@@ -96,6 +142,14 @@ class ApprovalGiven(Happening):
     approved: bool
 
 
+class RunResumed(Happening):
+    """A run goes on that was broken off, or that waited. `steps` are those that are finished already."""
+
+    type: Literal["run_resumed"] = "run_resumed"
+    request: str
+    steps: tuple[str, ...] = ()
+
+
 class RunFinished(Happening):
     type: Literal["run_finished"] = "run_finished"
     result: RunResult
@@ -103,12 +157,16 @@ class RunFinished(Happening):
 
 Event = Annotated[
     RunStarted
+    | RunResumed
     | Notice
     | Routed
     | Planned
     | StepStarted
     | ToolCalled
     | ToolReturned
+    | ModelCalled
+    | ModelReturned
+    | TextStreamed
     | StepFinished
     | ApprovalAsked
     | ApprovalGiven

@@ -133,9 +133,11 @@ class Run:
                 given=lambda ask, yes: emit(ApprovalGiven(run=run, approval=ask.id, approved=yes)),
             ),
             limit=asyncio.Semaphore(self.crew.concurrency),
-            called=lambda step, tool, arguments: emit(ToolCalled(run=run, step=step, tool=tool, arguments=arguments)),
-            returned=lambda step, tool, text, is_error, seconds: emit(
-                ToolReturned(run=run, step=step, tool=tool, text=text, is_error=is_error, seconds=seconds)
+            called=lambda step, call, tool, arguments: emit(
+                ToolCalled(run=run, step=step, call=call, tool=tool, arguments=arguments)
+            ),
+            returned=lambda step, call, tool, text, is_error, seconds: emit(
+                ToolReturned(run=run, step=step, call=call, tool=tool, text=text, is_error=is_error, seconds=seconds)
             ),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -11,7 +11,9 @@ from ..core.errors import PlanError
 from ..core.usage import Usage
 
 Json = Any
-StepStatus = Literal["succeeded", "failed", "cannot", "skipped", "refused", "uncertain", "waiting", "cancelled"]
+StepStatus = Literal[
+    "succeeded", "failed", "cannot", "skipped", "refused", "uncertain", "waiting", "exhausted", "cancelled"
+]
 """`uncertain`: a call that may not be made twice was under way when the process died, so that nobody knows whether it
 was done. `waiting`: for an answer of a person."""
 RunStatus = Literal[
@@ -85,6 +87,8 @@ class Step(Frozen):
     goal: bool = False
     share: float | None = Field(default=None, gt=0, le=1)
     """The part of what is left of the run's budget that this step may spend; without one, all of it."""
+    retries: int = Field(default=0, ge=0, le=20)
+    """How often it is tried again after it failed."""
     expects: str | dict[str, Json] = ""
     """What the result should be, checked at the hand-over: a word, a description for people, or a JSON Schema."""
     reported: bool = True
@@ -110,18 +114,21 @@ class Plan(Frozen):
     steps: tuple[Step, ...]
     revision: int = 1
 
-    def check(self, specialists: Iterable[str] | None = None, most_steps: int = MOST_STEPS) -> Plan:
+    def check(
+        self, specialists: Iterable[str] | None = None, given: Iterable[str] = (), most_steps: int = MOST_STEPS
+    ) -> Plan:
         """This plan, or `PlanError`: too many steps, a repeated id, an unknown reference or specialist, a cycle.
 
-        `specialists` are the names that there are; None leaves them unchecked.
+        `specialists` are the names that there are; None leaves them unchecked. `given` are steps outside the plan whose
+        results it may use: those that a goal has as inputs.
         """
         ids = [s.id for s in self.steps]
         if len(ids) > most_steps:
             raise PlanError(
                 f"the plan has {len(ids)} steps, more than {most_steps}", hint="make steps goals of their own"
             )
-        known, names = set(ids), None if specialists is None else set(specialists)
-        if len(known) != len(ids):
+        known, names = {*ids, *given}, None if specialists is None else set(specialists)
+        if len(set(ids)) != len(ids):
             raise PlanError(f"two steps share the id {next(i for i in ids if ids.count(i) > 1)!r}")
         for step in self.steps:
             for need in step.needs:
@@ -132,7 +139,7 @@ class Plan(Frozen):
                     f"step {step.id!r} is for {step.specialist!r}, who is not here",
                     hint=f"there are {', '.join(sorted(names)) or 'none'}",
                 )
-        waits = {s.id: set(s.needs) for s in self.steps}
+        waits = {s.id: set(s.needs).intersection(ids) for s in self.steps}
         needed_by: dict[str, list[str]] = {id: [] for id in ids}
         for id, needs in waits.items():
             for need in needs:
@@ -170,6 +177,19 @@ def references(value: Json) -> Iterator[Reference]:
             yield from references(v)
 
 
+def rebound(value: Json, there: Callable[[Reference], Reference]) -> Json:
+    """An argument with every `Reference` in it replaced by what `there` gives for it."""
+    if isinstance(value, Reference):
+        return there(value)
+    if isinstance(value, Each):
+        return Each(each=rebound(value.each, there))
+    if isinstance(value, dict):
+        return {k: rebound(v, there) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [rebound(v, there) for v in value]
+    return value
+
+
 def _bound(value: Json) -> Json:
     """References and fan-outs read back from their JSON forms."""
     if isinstance(value, dict):
@@ -186,6 +206,53 @@ def _reference_or(value: Json) -> Json:
     if not isinstance(value, dict) or "from" not in value or not value.keys() <= {"from", "path"}:
         return value
     return Reference(**value) if all(isinstance(v, str) for v in value.values()) else value
+
+
+class Budget(Frozen):
+    """What a run, its sub-plans and delegates together may spend; None is no limit.
+
+    `tokens` in and out of language models, `cost` in US dollars, `seconds` of work, `calls` of tools and models,
+    `depth` of plans inside plans.
+    """
+
+    tokens: int | None = None
+    cost: float | None = None
+    seconds: float | None = None
+    calls: int | None = None
+    depth: int = 3
+
+
+class Answer(Frozen):
+    """A person's answer to a question.
+
+    For an approval: `once`, `run` (this tool with arguments of this form, for the rest of the run), `always` (a rule
+    that stays), `edit` (with other `arguments`), `deny` (with a reason in `text`). For a plan `once`,
+    `edit` (another `plan`) or `deny`. For an uncertain call `once` (make it again), `text` (it was done, and gave
+    this) or `deny` (leave it). For any other question `text` or `deny`.
+    """
+
+    decision: Literal["once", "run", "always", "edit", "deny", "text"]
+    text: str = ""
+    arguments: dict[str, Json] | None = None
+    plan: Plan | None = None
+
+
+class Question(Frozen):
+    """Something that waits for a person.
+
+    `approval`: may this call be made? `uncertain`: was this call done? `plan`: may this plan be done? `question`: of a
+    step that wants to know something.
+    """
+
+    id: str
+    kind: Literal["approval", "uncertain", "plan", "question"]
+    step: str
+    text: str
+    """Why it is asked, or what."""
+    instruction: str = ""
+    tool: str | None = None
+    arguments: dict[str, Json] | None = None
+    plan: Plan | None = None
 
 
 class ToolCall(Frozen):
@@ -240,6 +307,8 @@ class RunResult(Frozen):
     route: Route | None = None
     plan: Plan | None = None
     results: tuple[StepResult, ...] = ()
+    questions: tuple[Question, ...] = ()
+    """What it waits for."""
     usage: Usage = Usage()
 
     @property
@@ -248,7 +317,7 @@ class RunResult(Frozen):
         return EXIT_CODES[self.status]
 
     def to_json(self) -> dict[str, Json]:
-        """What `bottega run --json` prints: run_id, status, answer, route, plan, steps, usage."""
+        """What `bottega run --json` prints: run_id, status, answer, route, plan, steps, questions, usage."""
         whole = self.model_dump(mode="json")
         return {
             "run_id": whole["run"],
@@ -257,5 +326,6 @@ class RunResult(Frozen):
             "route": whole["route"],
             "plan": whole["plan"],
             "steps": whole["results"],
+            "questions": whole["questions"],
             "usage": whole["usage"],
         }

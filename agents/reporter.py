@@ -36,7 +36,11 @@ def report(plan: Plan | None, results: Mapping[str, StepResult], route: Route | 
 
 def status_of(plan: Plan, results: Mapping[str, StepResult]) -> RunStatus:
     """The status of a run whose steps ended with `results`."""
-    statuses = {r.status for r in results.values()}
+    statuses = {results[s.id].status for s in plan.steps if s.id in results}
+    if statuses & {"waiting", "uncertain"}:
+        return "waiting"
+    if "exhausted" in statuses:
+        return "exhausted"
     if "refused" in statuses:
         return "stopped"
     if statuses == {"succeeded"}:
@@ -68,6 +72,10 @@ def _tell_failure(step: Step, result: StepResult) -> str:
         "cannot": "cannot be done here",
         "refused": "was not done",
         "skipped": "was left out",
+        "waiting": "waits",
+        "uncertain": "may have been done or not",
+        "exhausted": "was broken off",
+        "cancelled": "was not done",
     }
     why = clean(result.error or "it is not known why", 1_000)
     line = f'"{_title(step)}" {words.get(result.status, result.status)}: {why} {_source(step, result)}'

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .usage import Usage
+
 
 class BottegaError(Exception):
     """The root of all errors of Bottega.
 
-    `hint` says what to do next; `exit_code` is what the command line ends with.
+    `hint` says what to do next; `exit_code` is what the command line ends with. `usage` is what was spent in vain; None
+    where nobody knows.
     """
 
     exit_code = 1
+    usage: Usage | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -55,6 +62,10 @@ class ServerError(BottegaError):
     exit_code = 75
 
 
+class NotSent(ServerError):
+    """A server that was not there, so that what was asked of it is certainly not done."""
+
+
 class PermissionNeeded(BottegaError):
     """A side effect or a network access that no policy allows and nobody could approve."""
 
@@ -65,6 +76,29 @@ class BudgetExceeded(BottegaError):
     """The run has spent what it was given."""
 
     exit_code = 4
+
+
+class LedgerError(BottegaError):
+    """The ledger cannot be opened, read or written: a full disk, no database server, one of a newer version."""
+
+    exit_code = 75
+
+
+class RunBusy(BottegaError):
+    """Another process works on this run, or has taken it over."""
+
+    exit_code = 75
+
+
+class Halt(Exception):
+    """A step cannot go on now. No failure, and not to be caught on the way: the run knows what to do.
+
+    `status` is what becomes of the step: `waiting`, `uncertain`, `exhausted`.
+    """
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class PlanError(BottegaError):

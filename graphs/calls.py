@@ -1,69 +1,148 @@
-"""The one way to a tool in a run: calls are judged, approved, told as events, made, and made again where safe."""
+"""The one way to a tool in a run: calls are judged, approved, paid, journalled, told as events, and made once."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ..agents.plan import Json, Step
-from ..core.errors import BottegaError, PermissionNeeded, ServerError
-from ..core.ids import new_id
+from ..core.errors import BottegaError, Halt, NotSent, PermissionNeeded, ServerError
 from ..core.redaction import redact
+from ..core.usage import Usage
 from ..tools import Tool, ToolContext, ToolResult
 from ..tools.policy import Policy
 from .approvals import Approvals
+from .budget import Account
+from .events import Emit, ToolCalled, ToolReturned
+from .journal import Journal
 
 SHOWN = 2_000
 """Characters of a tool's output, or of one argument, that an event carries."""
+
+ONE = Usage(tool_calls=1)
 
 
 @dataclass(frozen=True)
 class Calls:
     """Calls tools on behalf of steps; `limit` holds how many calls of the run are under way at once."""
 
+    run: str
     context: ToolContext
     policy: Policy
     approvals: Approvals
+    journal: Journal
+    account: Callable[[str], Account]
+    """Step -> what it may spend."""
     limit: asyncio.Semaphore
-    called: Callable[[str, str, str, dict[str, Json]], None]
-    returned: Callable[[str, str, str, str, bool, float], None]
+    emit: Emit
 
     async def __call__(self, step: Step, tool: Tool, arguments: dict[str, Json]) -> ToolResult:
-        """What the tool gave; a failing tool is a result too.
+        """What the tool gave, now or in an earlier process; a failing tool is a result too.
 
-        Raises `PermissionNeeded` for a call that is not permitted or not approved.
+        Raises `PermissionNeeded` for a call that is not permitted or not approved, `BudgetExceeded` for one that cannot
+        be paid, `Halt` where a person has to answer first.
         """
-        await self.permit(step, tool, arguments)
-        tries = 2 if tool.annotations.read_only and tool.id in self.policy.remote else 1
-        async with self.limit:
-            call = new_id("call")
-            self.called(step.id, call, tool.id, {k: _shown(v) for k, v in arguments.items()})
-            start = time.perf_counter()
-            result = await self._call(tool, arguments, tries)
-            self.returned(step.id, call, tool.id, _shown(result.text), result.is_error, time.perf_counter() - start)
-        return result
+        key = self.journal.key(step.id, "tool", tool.id, arguments)
+        known = self.journal.known(key)
+        if known is not None and known.state == "done":
+            result = ToolResult(**{**(known.outcome or {}), "files": tuple((known.outcome or {}).get("files", ()))})
+            self._tell(step, tool, key, arguments)
+            self._told(step, tool, key, result, 0.0, kept=True)
+            return result
+        if known is not None:
+            answer = await self.approvals.uncertain(step, tool, arguments, key)
+            if answer.decision == "text":
+                result = ToolResult(answer.text or "Done.")
+                await self._keep(step, tool, key, result)
+                return result
+        else:
+            arguments = await self.permit(step, tool, arguments)
+        account = self.account(step.id)
+        await account.reserve(ONE)
+        used = Usage()
+        try:
+            async with self.limit:
+                used = ONE
+                return await self._make(step, tool, arguments, key)
+        finally:
+            account.settle(ONE, used)
 
-    async def permit(self, step: Step, tool: Tool, arguments: dict[str, Json]) -> None:
-        """Returns when the call may be made; raises `PermissionNeeded` otherwise."""
+    async def permit(self, step: Step, tool: Tool, arguments: dict[str, Json]) -> dict[str, Json]:
+        """The arguments of a call that may be made, as a person may have changed them.
+
+        Raises `PermissionNeeded` where it may not, `Halt` while nobody has answered.
+        """
         verdict = self.policy.judge(tool)
         if verdict.decision == "ask":
-            await self.approvals.ask(step, tool, arguments, verdict.reason)
-        elif verdict.decision == "deny":
+            return await self.approvals.permit(step, tool, arguments, verdict.reason)
+        if verdict.decision == "deny":
             raise PermissionNeeded(verdict.reason, hint=verdict.hint)
+        return arguments
 
-    async def _call(self, tool: Tool, arguments: dict[str, Json], tries: int) -> ToolResult:
+    async def _make(self, step: Step, tool: Tool, arguments: dict[str, Json], key: str) -> ToolResult:
+        repeatable = tool.annotations.read_only or tool.annotations.idempotent or tool.annotations.keyed
+        if not repeatable:
+            await self.journal.intend(key, step.id, "tool", tool.id)
+        self._tell(step, tool, key, arguments)
+        start = time.perf_counter()
+        context = replace(self.context, key=key)
         try:
-            return await tool(self.context, **arguments)
-        except (ServerError, OSError) as error:
+            result = await self._call(tool, arguments, context, 2 if repeatable and tool.remote else 1)
+        except ServerError as error:
+            # It reached the server, and nobody knows what came of it.
+            result = ToolResult(f"{tool.id}: {error}", is_error=True)
+            if not repeatable:
+                await self._keep(step, tool, key, result, intended=True, uncertain=True)
+                self._told(step, tool, key, result, time.perf_counter() - start)
+                raise Halt("uncertain", f"it is not known whether {tool.id} was done: {error}") from None
+        await self._keep(step, tool, key, result, intended=not repeatable)
+        self._told(step, tool, key, result, time.perf_counter() - start)
+        return result
+
+    async def _call(self, tool: Tool, arguments: dict[str, Json], context: ToolContext, tries: int) -> ToolResult:
+        try:
+            return await tool(context, **arguments)
+        except NotSent as error:
             if tries > 1:
-                return await self._call(tool, arguments, tries - 1)
+                return await self._call(tool, arguments, context, tries - 1)
             return ToolResult(f"{tool.id}: {error}", is_error=True)
+        except ServerError:
+            if tries > 1:
+                return await self._call(tool, arguments, context, tries - 1)
+            raise
         except BottegaError as error:
             return ToolResult(str(error), is_error=True)
         except Exception as error:
             return ToolResult(f"{tool.id} broke: {type(error).__name__}: {error}", is_error=True)
+
+    async def _keep(
+        self, step: Step, tool: Tool, key: str, result: ToolResult, *, intended: bool = False, uncertain: bool = False
+    ) -> None:
+        await self.journal.outcome(
+            key, step.id, "tool", tool.id, asdict(result), ONE, intended=intended, uncertain=uncertain
+        )
+
+    def _tell(self, step: Step, tool: Tool, key: str, arguments: dict[str, Json]) -> None:
+        shown = {k: _shown(v) for k, v in arguments.items()}
+        self.emit(ToolCalled(run=self.run, step=step.id, call=key[:12], tool=tool.id, arguments=shown))
+
+    def _told(
+        self, step: Step, tool: Tool, key: str, result: ToolResult, seconds: float, *, kept: bool = False
+    ) -> None:
+        self.emit(
+            ToolReturned(
+                run=self.run,
+                step=step.id,
+                call=key[:12],
+                tool=tool.id,
+                text=_shown(result.text),
+                is_error=result.is_error,
+                seconds=seconds,
+                kept=kept,
+            )
+        )
 
 
 def _shown(value: Json) -> Json:

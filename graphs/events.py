@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from ..agents.plan import Frozen, Json, Plan, Route, RunResult, StepResult
+from ..agents.plan import Answer, Frozen, Json, Plan, Question, Route, RunResult, StepResult
 from ..core.usage import Usage
-from .approvals import ApprovalRequest
 
 Level = Literal["info", "warning", "error"]
 
@@ -47,10 +46,11 @@ class Routed(Happening):
 
 
 class Planned(Happening):
-    """A plan was made; with `plan.revision` above 1 it replaces an earlier one."""
+    """A plan was made: the run's own, or that of a `goal`. With `plan.revision` above 1 it replaces an earlier one."""
 
     type: Literal["planned"] = "planned"
     plan: Plan
+    goal: str = ""
 
 
 class StepStarted(Happening):
@@ -129,17 +129,19 @@ class StepFinished(Happening):
     result: StepResult
 
 
-class ApprovalAsked(Happening):
-    type: Literal["approval_asked"] = "approval_asked"
-    approval: ApprovalRequest
+class QuestionAsked(Happening):
+    """A person is asked, or a question was put into the queue."""
+
+    type: Literal["question_asked"] = "question_asked"
+    question: Question
 
 
-class ApprovalGiven(Happening):
-    """The answer to the request with the id `approval`, also when it was no."""
+class QuestionAnswered(Happening):
+    """The answer to the question with the id `question`, also when it was no."""
 
-    type: Literal["approval_given"] = "approval_given"
-    approval: str
-    approved: bool
+    type: Literal["question_answered"] = "question_answered"
+    question: str
+    answer: Answer
 
 
 class RunResumed(Happening):
@@ -168,8 +170,8 @@ Event = Annotated[
     | ModelReturned
     | TextStreamed
     | StepFinished
-    | ApprovalAsked
-    | ApprovalGiven
+    | QuestionAsked
+    | QuestionAnswered
     | RunFinished,
     Field(discriminator="type"),
 ]

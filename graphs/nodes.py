@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict
 
 from ..agents.arguments import calls_of, check
-from ..agents.plan import Json, Plan, Step, StepResult, references
+from ..agents.plan import Json, Plan, RunStatus, Step, StepResult, references
 from ..agents.reporter import Report, report
-from ..agents.specialist import StepContext, assign
-from ..core.errors import BottegaError, PermissionNeeded, ToolError
+from ..core.errors import BottegaError, BudgetExceeded, Halt, PermissionNeeded, ToolError
 from ..tools import Tool
-from .events import Planned, Routed, StepStarted
-from .handover import checked
-from .scheduler import run_steps
+from .events import Planned, Routed
+from .scheduler import FATAL, UNFINISHED, run_steps
 
 if TYPE_CHECKING:
     from .run import Run
@@ -27,21 +26,27 @@ MOST_PLANS = 2
 
 
 class State(TypedDict, total=False):
-    """Where a run is: small, and JSON. The route, the plan and the results themselves are kept by the `Run`."""
+    """Where a run is: small, and JSON. Route, plan and results have rows of their own in the ledger."""
 
     schema: int
     at: str
     """The station last passed."""
     routed: str
     """What the router said: specialist, plan or cannot."""
+    given: bool
+    """Whether the plan came with the request: then no other is made."""
     plans: int
     """How often the request was planned."""
-    steps: dict[str, str]
-    """Step -> status, of all that are finished."""
     revise: bool
     """Whether the review wants another plan."""
     problem: str
-    """Why there is no plan."""
+    """Why nothing can be done."""
+    refused: bool
+    """Whether the problem is that a person did not permit it, ..."""
+    waits: bool
+    """... that one has not answered yet, ..."""
+    exhausted: bool
+    """... or that the budget is spent."""
 
 
 Node = Callable[[State, "Run"], Awaitable[State]]
@@ -57,7 +62,7 @@ def following(state: State) -> str | None:
         case "plan":
             return "report" if state.get("problem") else "approve"
         case "approve":
-            return "execute"
+            return "report" if state.get("problem") else "execute"
         case "execute":
             return "review"
         case "review":
@@ -67,7 +72,9 @@ def following(state: State) -> str | None:
 
 
 async def route(state: State, run: Run) -> State:
-    """Asks the router who should take the request. Without a router it is planned."""
+    """Asks the router who should take the request. Without a router, or with a plan, it is as planned."""
+    if run.plan is not None:
+        return State(at="route", routed="plan", given=True)
     if run.crew.router is None:
         return State(at="route", routed="plan")
     try:
@@ -80,78 +87,111 @@ async def route(state: State, run: Run) -> State:
 
 
 async def plan(state: State, run: Run) -> State:
-    """Has the request planned, or, after a review, planned anew round what failed."""
-    passed = State(at="plan", plans=state.get("plans", 0) + 1)
+    """Has the request planned, or, after a review, planned anew round what failed. Keeps the plan."""
+    count = state.get("plans", 0) + 1
+    passed = State(at="plan", plans=count)
+    run.journal.begin("plan", count)
+    names = [s.name for s in run.crew.specialists]
+    made: Plan | None
     try:
-        if run.plan is None:
-            made: Plan | None = await run.crew.planner.plan(run.request, run.context)
+        if count == 1:
+            made = run.plan if state.get("given") else await _planned(run)
         else:
+            assert run.plan is not None
+            assert run.crew.planner is not None
             made = await run.crew.planner.revise(run.plan, dict(run.results), run.context)
-        made = made and made.check()
+        made = made and made.check(names)
+    except FATAL:
+        raise
+    except BudgetExceeded as error:
+        return State(**passed, problem=str(error), exhausted=True)
     except BottegaError as error:
-        if run.plan is None:
+        if count == 1:
             return State(**passed, problem=str(error))
         made = None
     if made is not None:
-        made = made.model_copy(update={"revision": run.plan.revision + 1 if run.plan else 1})
-        run.results = _kept(run.plan, made, run.results)
-        run.plan = made
-        run.emit(Planned(run=run.id, plan=made))
-    return State(**passed, steps=_statuses(run))
+        _take(run, made)
+        await run.save(passed, route=run.context.route, plan=run.plan)
+        run.emit(Planned(run=run.id, plan=made.model_copy(update={"revision": run.revision})))
+    return passed
 
 
 async def approve(state: State, run: Run) -> State:
-    """Asks about the calls that are known in full, before any work is done; about the others when they are known.
+    """Asks about the plan, where that is wanted, and about the calls that are known in full, before any work is done;
+    about the others when they are known.
 
-    A no is remembered: it refuses its step when that is due.
+    A no to a call is remembered: it refuses its step when that is due.
     """
     assert run.plan is not None
+    if run.crew.approve_plan:
+        try:
+            approved = await run.approvals.plan(run.plan)
+        except PermissionNeeded as error:
+            return State(at="approve", problem=str(error), refused=True)
+        except Halt as halt:
+            return State(at="approve", problem=str(halt), waits=True)
+        if approved is not run.plan:
+            _take(run, approved.check(s.name for s in run.crew.specialists))
+            await run.save(State(at="plan"), plan=run.plan)
+            run.emit(Planned(run=run.id, plan=run.plan))
     tools = {tool.id: tool for tool in run.crew.tools}
     for step in run.plan.steps:
         tool = tools.get(step.tool or "")
         if run.crew.approve is None or tool is None or step.id in run.results:
             continue
         for arguments in _known_calls(step, tool):
-            try:
+            with suppress(PermissionNeeded, Halt):
                 await run.calls.permit(step, tool, arguments)
-            except PermissionNeeded:
-                continue
     return State(at="approve")
 
 
 async def execute(state: State, run: Run) -> State:
     """Has every step done that is not done yet, each as soon as its inputs exist."""
     assert run.plan is not None
-    crew = run.crew
-    context = StepContext(crew.tools, run.calls, crew.binder, crew.nearness)
-
-    async def perform(step: Step, inputs: dict[str, StepResult]) -> StepResult:
-        try:
-            specialist = assign(step, crew.specialists, crew.tools)
-        except BottegaError as error:
-            return StepResult(step=step.id, status="failed", error=str(error))
-        run.emit(
-            StepStarted(
-                run=run.id, step=step.id, instruction=step.instruction, specialist=specialist.name, tool=step.tool
-            )
-        )
-        return checked(step, await specialist.perform(step, inputs, context))
-
-    await run_steps(run.plan, perform, finished=run.results, limit=crew.concurrency, done=run.keep)
-    return State(at="execute", steps=_statuses(run))
+    await run_steps(run.plan, run.steps, finished=run.results, slots=run.slots, done=run.heard)
+    return State(at="execute")
 
 
 async def review(state: State, run: Run) -> State:
     """Compares what came out with the plan: is there something that another plan could mend?"""
-    lost = any(result.status in ("failed", "cannot") for result in run.results.values())
-    return State(at="review", revise=lost and state["plans"] < MOST_PLANS)
+    assert run.plan is not None
+    ended = [run.results[s.id].status for s in run.plan.steps if s.id in run.results]
+    lost = any(status in ("failed", "cannot") for status in ended)
+    open_ = len(ended) < len(run.plan.steps) or any(status in UNFINISHED for status in ended)
+    can = run.crew.planner is not None and not state.get("given")
+    return State(at="review", revise=lost and can and not open_ and state["plans"] < MOST_PLANS)
 
 
 async def tell(state: State, run: Run) -> State:
     """Composes the answer."""
-    problem = state.get("problem")
-    run.finish(Report("failed", problem) if problem else report(run.plan, run.results, run.context.route))
+    if state.get("problem"):
+        status: RunStatus = "failed"
+        if state.get("waits"):
+            status = "waiting"
+        elif state.get("refused"):
+            status = "stopped"
+        elif state.get("exhausted"):
+            status = "exhausted"
+        said = Report(status, state["problem"])
+    else:
+        said = report(run.plan, run.results, run.context.route)
+    await run.finish(said)
     return State(at="report")
+
+
+async def _planned(run: Run) -> Plan:
+    """The plan of the planner; one step for all where there is none, for the specialists to share among themselves."""
+    if run.crew.planner is not None:
+        return await run.crew.planner.plan(run.request, run.context)
+    return Plan(request=run.request, steps=(Step(id="s1", instruction=run.request),))
+
+
+def _take(run: Run, made: Plan) -> None:
+    """Goes on with another plan, and with the results that hold in it too."""
+    revision = run.revision + 1
+    run.results = _kept(run.plan, made, run.results)
+    run.plan = made.model_copy(update={"revision": revision})
+    run.revision = revision
 
 
 NODES: Mapping[str, Node] = {
@@ -165,10 +205,14 @@ NODES: Mapping[str, Node] = {
 
 
 def _kept(old: Plan | None, new: Plan, results: Mapping[str, StepResult]) -> dict[str, StepResult]:
-    """The results that a new plan goes on with: those of steps that succeeded and are the same in it."""
+    """The results that a new plan goes on with: of steps that succeeded, and are the same in it with all they need."""
     before = {step.id: step for step in old.steps} if old else {}
-    same = {step.id for step in new.steps if before.get(step.id) == step}
-    return {id: result for id, result in results.items() if id in same and result.status == "succeeded"}
+    kept: dict[str, StepResult] = {}
+    left = [step for step in new.steps if before.get(step.id) == step and step.id in results]
+    while ready := [s for s in left if results[s.id].status == "succeeded" and all(n in kept for n in s.needs)]:
+        kept.update((step.id, results[step.id]) for step in ready)
+        left = [step for step in left if step.id not in kept]
+    return kept
 
 
 def _known_calls(step: Step, tool: Tool) -> Iterator[dict[str, Json]]:
@@ -181,7 +225,3 @@ def _known_calls(step: Step, tool: Tool) -> Iterator[dict[str, Json]]:
             yield arguments
     except ToolError:
         return
-
-
-def _statuses(run: Run) -> dict[str, str]:
-    return {id: result.status for id, result in run.results.items()}

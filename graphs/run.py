@@ -1,42 +1,42 @@
 """A run, from the request to its result. The stations are in `nodes.py`; here is what carries a run between them.
 
-That is LangGraph; a run whose plan has one step goes the same way without it: the import takes longer than such a run.
+Everything that is finished is in the ledger before it is used, so that a run can be broken off anywhere, and another
+process goes on with it. No workflow library is under it: what one would keep by the order of calls, the ledger keeps by
+what was done.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import os
+import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
-from ..agents.plan import Plan, RunResult, StepResult
-from ..agents.planning import Binder, Planner, PlanningContext, Router
+from ..agents.plan import Budget, Plan, Route, RunResult, StepResult
+from ..agents.planning import Binder, Finder, Planner, PlanningContext, Router
 from ..agents.readable import Nearness
 from ..agents.reporter import Report, report
 from ..agents.specialist import Specialist
-from ..core.ids import new_id
+from ..core.errors import BottegaError, UsageError
 from ..core.usage import Usage
+from ..models.chat import ChatClient, ChatReply, ChatRequest
 from ..tools import Tool, ToolContext, Workspace
-from ..tools.policy import Policy
+from ..tools.policy import Policy, Rule
 from .approvals import Approvals, Approve
+from .budget import Account
 from .calls import Calls
-from .events import (
-    ApprovalAsked,
-    ApprovalGiven,
-    Emit,
-    Level,
-    Notice,
-    RunFinished,
-    RunStarted,
-    StepFinished,
-    ToolCalled,
-    ToolReturned,
-)
-from .nodes import MOST_PLANS, NODES, SCHEMA, Node, State, following
+from .completions import Completions
+from .events import Emit, Level, Notice, RunFinished, RunResumed, RunStarted, StepFinished
+from .journal import Journal
+from .ledger import Ledger, RunRecord
+from .nodes import NODES, SCHEMA, State, following
+from .slots import Slots
+from .steps import Steps
+
+BEAT = 0.5
+"""Seconds between two looks at whether the run is to be cancelled; each keeps the lease."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,64 +46,123 @@ class Crew:
     workspace: Workspace
     tools: tuple[Tool, ...]
     specialists: tuple[Specialist, ...]
-    planner: Planner
     policy: Policy
+    planner: Planner | None = None
+    """None: the specialists do without one, see `agents/network.py`."""
     router: Router | None = None
     binder: Binder | None = None
     nearness: Nearness | None = None
+    finder: Finder | None = None
+    chat: ChatClient | None = None
+    """The language model of whoever brings none."""
     approve: Approve = None
+    approve_plan: bool = False
+    """Whether a plan is asked about before it is done."""
+    remember: Callable[[Rule], None] | None = None
+    """Keeps a rule that a person gave for good."""
+    budget: Budget = field(default_factory=Budget)
+    ledger: Ledger = field(default_factory=lambda: Ledger("sqlite://"))
     concurrency: int = 8
     """Steps under way at once, and calls under way at once, in one run."""
+    stream: bool = False
+    """Whether replies of language models are told piece by piece."""
     notices: tuple[tuple[Level, str], ...] = ()
     """Told at the start of each run: servers that are not there, for example."""
 
 
 class Run:
-    """One request and what has become of it so far. `go` does it."""
+    """One request and what has become of it so far. `go` does it.
 
-    def __init__(self, crew: Crew, request: str, emit: Emit) -> None:
-        self.id = new_id("run")
+    With `plan` the plan is given and none is made. With `resume`, the id of a run in the ledger, that one goes on; its
+    request is the one it has.
+    """
+
+    def __init__(
+        self, crew: Crew, request: str, emit: Emit, *, plan: Plan | None = None, resume: str | None = None
+    ) -> None:
         self.crew = crew
         self.request = request
         self.emit = emit
-        self.context = PlanningContext(crew.workspace, crew.tools, crew.specialists, self._notice)
-        self.calls = self._calls()
-        self.plan: Plan | None = None
+        self.plan = plan
+        self.revision = 0
+        """That of the plan; 0 before there is one."""
         self.results: dict[str, StepResult] = {}
+        self.plans: dict[str, Plan] = {}
+        """Goal -> its plan."""
         self.result: RunResult | None = None
-        self._spent = Usage()
+        self.slots = Slots(crew.concurrency)
+        self._resume = resume
+        self._state = State(schema=SCHEMA)
         self._started = time.perf_counter()
+        self._main: asyncio.Task[RunResult] | None = None
+        self._lost: BottegaError | None = None
+        self._told_to_stop = False
 
     async def go(self) -> RunResult:
-        """Does the request. What goes wrong in plans, steps and tools is in the result; a cancellation goes on up."""
-        self.emit(RunStarted(run=self.id, request=self.request, workspace=str(self.crew.workspace.root)))
+        """Does the request. What goes wrong in plans, steps and tools is in the result; a cancellation goes on up.
+
+        Raises `LedgerError` where the run cannot be kept, `RunBusy` where another process works on it or has taken it
+        over, `UsageError` for a run to resume that is not there or has succeeded.
+        """
+        self._main = asyncio.current_task()
+        assert self._main is not None
+        record = await self._opened()
+        self._equip(record)
+        if record is None:
+            self.emit(RunStarted(run=self.id, request=self.request, workspace=str(self.crew.workspace.root)))
+        else:
+            finished = dict.fromkeys(kept.step for kept in record.steps if kept.result.status == "succeeded")
+            self.emit(RunResumed(run=self.id, request=self.request, steps=tuple(finished)))
         for level, text in self.crew.notices:
-            self._notice(level, text)
+            self.notice(level, text)
         try:
-            state = State(schema=SCHEMA)
-            while (node := following(state)) is not None and not self._is_long():
-                state.update(await NODES[node](state, self))
-            if node is not None:
-                graph = await asyncio.to_thread(run_graph)
-                await graph.ainvoke(
-                    state, context=self, config={"recursion_limit": (len(NODES) + 1) * (MOST_PLANS + 1)}
-                )
+            async with asyncio.timeout(self._seconds_left(record)), self._leased():
+                while (node := following(self._state)) is not None:
+                    self._state.update(await NODES[node](self._state, self))
+        except TimeoutError:
+            await self.finish(Report("exhausted", self._so_far(f"The {self.budget.seconds:g} seconds are over.")))
         except asyncio.CancelledError:
-            so_far = [report(self.plan, self.results).answer] if self.plan and self.results else []
-            self.finish(Report("cancelled", "\n".join(["Cancelled.", *so_far])))
-            raise
+            if self._lost is not None:
+                raise self._lost from None
+            with contextlib.suppress(BottegaError):
+                await self.finish(Report("cancelled", self._so_far("Cancelled.")))
+            if not self._told_to_stop or self.result is None:
+                raise
+            self._main.uncancel()
         assert self.result is not None
         return self.result
 
-    def keep(self, result: StepResult) -> None:
+    def heard(self, result: StepResult) -> None:
         """Takes note of a step's result."""
         self.results[result.step] = result
-        self._spent += result.usage
         self.emit(StepFinished(run=self.id, result=result))
 
-    def finish(self, said: Report) -> None:
+    def notice(self, level: Level, text: str) -> None:
+        """Tells the person something."""
+        self.emit(Notice(run=self.id, level=level, text=text))
+
+    def complete_as(self, step: str) -> Callable[[ChatRequest], Awaitable[ChatReply]] | None:
+        """The run's language model for who is no step."""
+        if self.crew.chat is None:
+            return None
+        return lambda request: self.completions.ask(step, request)
+
+    async def save(self, state: State, *, route: Route | None = None, plan: Plan | None = None) -> None:
+        """Keeps where the run is, with the route or the plan that was made there."""
+        self._state.update(state)
+        await self.writer.save(self._state, route=route, plan=("", plan) if plan else None)
+
+    async def finish(self, said: Report) -> None:
         """Ends the run with these words."""
         steps = self.plan.steps if self.plan else ()
+        seconds = time.perf_counter() - self._started
+        usage = self.account.usage
+        waits = [f"{q.id} ({q.step}): {q.text}" for q in self.approvals.open.values()]
+        if waits and said.status == "waiting":
+            answer = "\n".join(
+                [said.answer, *waits, "Answer with `bottega runs answer ID`, then `bottega runs resume`."]
+            )
+            said = Report(said.status, answer)
         self.result = RunResult(
             run=self.id,
             request=self.request,
@@ -112,56 +171,107 @@ class Run:
             route=self.context.route,
             plan=self.plan,
             results=tuple(self.results[s.id] for s in steps if s.id in self.results),
-            usage=self._spent + Usage(seconds=round(time.perf_counter() - self._started, 3)),
+            questions=tuple(self.approvals.open.values()),
+            usage=usage.model_copy(update={"seconds": round(usage.seconds + seconds, 3)}),
         )
+        await self.writer.finish(said.status, said.answer, seconds)
         self.emit(RunFinished(run=self.id, result=self.result))
 
-    def _is_long(self) -> bool:
-        return self.plan is not None and len(self.plan.steps) > 1
+    async def _opened(self) -> RunRecord | None:
+        """Leases the run: a new one, or the one to resume with all that is known of it."""
+        ledger = self.crew.ledger
+        if self._resume is None:
+            self.budget = self.crew.budget
+            self.writer = await ledger.create(self.request, str(self.crew.workspace.root), self.budget)
+            self.id = self.writer.run
+            return None
+        self.id = await ledger.resolve(self._resume)
+        before = await ledger.load(self.id)
+        if before.summary.status == "succeeded":
+            raise UsageError(f"{self.id} has succeeded already", hint=f"`bottega runs show {self.id}` tells its answer")
+        self.writer = await ledger.take(self.id)
+        record = await ledger.load(self.id)
+        self.request = record.summary.request
+        # A limit that is given anew goes before the one that the run was started with.
+        self.budget = record.budget.model_copy(update=self.crew.budget.model_dump(exclude_defaults=True))
+        self.plans = dict(record.plans)
+        self.plan = self.plans.pop("", None)
+        self._state.update(record.state)  # type: ignore[typeddict-item]
+        self.revision = self.plan.revision if self.plan else 0
+        self._again = before.summary.status not in ("running", "waiting")
+        if self._again:
+            given = bool(self._state.get("given"))
+            self._state = State(schema=SCHEMA, given=given)
+            if self.plan is not None:
+                self._state.update(State(at="plan", plans=1))
+        return record
 
-    def _notice(self, level: Level, text: str) -> None:
-        self.emit(Notice(run=self.id, level=level, text=text))
-
-    def _calls(self) -> Calls:
-        run, emit = self.id, self.emit
-        return Calls(
-            context=ToolContext(self.crew.workspace, web=self.crew.policy.web),
-            policy=self.crew.policy,
-            approvals=Approvals(
-                self.crew.approve,
-                asked=lambda ask: emit(ApprovalAsked(run=run, approval=ask)),
-                given=lambda ask, yes: emit(ApprovalGiven(run=run, approval=ask.id, approved=yes)),
-            ),
-            limit=asyncio.Semaphore(self.crew.concurrency),
-            called=lambda step, call, tool, arguments: emit(
-                ToolCalled(run=run, step=step, call=call, tool=tool, arguments=arguments)
-            ),
-            returned=lambda step, call, tool, text, is_error, seconds: emit(
-                ToolReturned(run=run, step=step, call=call, tool=tool, text=text, is_error=is_error, seconds=seconds)
-            ),
+    def _equip(self, record: RunRecord | None) -> None:
+        """Makes what the stations work with."""
+        crew, spent = self.crew, record.usage if record else Usage()
+        self.account = Account.of(self.budget, spent)
+        self.journal = Journal(self.writer, record.calls if record else {})
+        self.steps = Steps(self, record.steps if record else (), again=record is not None and self._again)
+        self.completions = Completions(
+            self.id, crew.chat, self.journal, self.steps.account, self.emit, stream=crew.stream
+        )
+        self.context = PlanningContext(
+            crew.workspace,
+            crew.tools,
+            crew.specialists,
+            self.notice,
+            route=record.route if record else None,
+            complete=self.complete_as("plan"),
+        )
+        self.approvals = Approvals(
+            crew.approve, self.writer, record.questions if record else {}, self.emit, crew.remember
+        )
+        self.calls = Calls(
+            run=self.id,
+            context=ToolContext(crew.workspace, web=crew.policy.web),
+            policy=crew.policy,
+            approvals=self.approvals,
+            journal=self.journal,
+            account=self.steps.account,
+            limit=asyncio.Semaphore(crew.concurrency),
+            emit=self.emit,
         )
 
+    @asynccontextmanager
+    async def _leased(self) -> AsyncIterator[None]:
+        """Keeps the lease, and listens for what is to be cancelled."""
+        beating = asyncio.create_task(self._beat(), name=f"lease of {self.id}")
+        try:
+            yield
+        finally:
+            beating.cancel()
+            await asyncio.wait([beating])
 
-@functools.cache
-def run_graph() -> Any:
-    """The run as a compiled LangGraph graph over `State`, with the `Run` as its context. Imports LangGraph."""
-    # Read when LangGraph is imported: checkpoints may then hold plain data only.
-    os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
-    from langgraph.graph import END, START, StateGraph
-    from langgraph.runtime import Runtime
+    async def _beat(self) -> None:
+        assert self._main is not None
+        heeded = 0
+        while True:
+            await asyncio.sleep(min(BEAT, self.writer.lease / 4))
+            try:
+                wanted = await self.writer.beat()
+            except BottegaError as error:
+                self._lost = error
+                self._main.cancel()
+                return
+            for step in wanted[heeded:]:
+                if step == "*":
+                    self._told_to_stop = True
+                    self._main.cancel()
+                else:
+                    self.steps.cancel(step)
+            heeded = len(wanted)
 
-    def station(node: Node) -> Callable[..., Any]:
-        async def pass_through(state: State, runtime: Runtime[Any]) -> State:
-            return await node(state, runtime.context)
+    def _seconds_left(self, record: RunRecord | None) -> float | None:
+        if self.budget.seconds is None:
+            return None
+        return max(0.0, self.budget.seconds - (record.seconds if record else 0.0))
 
-        return pass_through
-
-    def onward(state: State) -> str:
-        return following(state) or END
-
-    graph = StateGraph(State)
-    graph.add_conditional_edges(START, onward, [*NODES])
-    for name, node in NODES.items():
-        graph.add_node(name, station(node))
-        graph.add_conditional_edges(name, onward, [*NODES, END])
-    return graph.compile()
+    def _so_far(self, why: str) -> str:
+        """What a run that is broken off has, in words."""
+        said = report(self.plan, self.results).answer if self.plan and self.results else ""
+        return f"{why}\n{said}" if said else why

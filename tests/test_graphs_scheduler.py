@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bottega.agents.plan import Plan, Reference, Step, StepResult
 from bottega.graphs.scheduler import run_steps
+from bottega.graphs.slots import Slots
 
 
 def step(id: str, *needs: str) -> Step:
@@ -70,7 +71,7 @@ def test_any_plan_runs_in_order_once_each_and_never_more_at_once_than_allowed(ca
             raise ValueError("broken")
         return ok(step) if step.id not in case.bad else StepResult(step=step.id, status="failed", error="bad")
 
-    results = asyncio.run(run_steps(case.plan, perform, limit=case.limit, done=lambda r: told.append(r.step)))
+    results = asyncio.run(run_steps(case.plan, perform, slots=Slots(case.limit), done=lambda r: told.append(r.step)))
 
     assert list(results) == [s.id for s in case.plan.steps]
     assert sorted(told) == sorted(results)
@@ -111,7 +112,7 @@ def test_all_free_steps_run_at_once_up_to_the_limit() -> None:
             await together.wait()
             return ok(step)
 
-        await run_steps(plan(*(step(f"s{i}") for i in range(8))), perform, limit=4)
+        await run_steps(plan(*(step(f"s{i}") for i in range(8))), perform, slots=Slots(4))
 
     asyncio.run(main())
 

@@ -32,6 +32,8 @@ class ToolAnnotations:
     idempotent: bool = False
     open_world: bool = True
     """Reaches beyond this machine: the web, a remote service."""
+    keyed: bool = False
+    """Takes `ToolContext.key`, and does nothing a second time for a key that it has seen."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class ToolContext:
     workspace: Workspace
     web: bool = False
     """Whether tools may reach the network."""
+    key: str = ""
+    """The same for the same call of the same step, also after a crash; another for every other call."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,7 @@ def tool(
     destructive: bool = True,
     idempotent: bool = False,
     open_world: bool = False,
+    keyed: bool = False,
     checks: Mapping[str, Check] | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -137,6 +142,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     `Args:` section). A parameter annotated with `ToolContext` or `Workspace` is filled by Bottega and not shown. The
     function returns a `ToolResult`, text, or any value that pydantic can turn into JSON; it raises `ToolError` to say
     what went wrong. One that says nothing else counts as one that may destroy: write `read_only=True` where it is true.
+    One that takes a `ToolContext` and does nothing a second time for the same `context.key` is `keyed=True`: after a
+    crash it is called again, where any other tool that changes something is asked about.
 
     Raises `UsageError` for a function that cannot be a tool: with `*args`, `**kwargs` or types without a JSON schema.
 
@@ -161,6 +168,7 @@ def _from_function(
     destructive: bool = True,
     idempotent: bool = False,
     open_world: bool = False,
+    keyed: bool = False,
     checks: Mapping[str, Check] | None = None,
 ) -> Tool:
     own_name = name or function.__name__
@@ -198,6 +206,7 @@ def _from_function(
             destructive=destructive and not read_only,
             idempotent=idempotent or read_only,
             open_world=open_world,
+            keyed=keyed,
         ),
         checks=checks or {},
     )

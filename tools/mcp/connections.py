@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...core.errors import BottegaError, ServerError
+from ...core.errors import BottegaError, NotSent, ServerError
 from ...core.redaction import redact
 from ..tool import Tool, ToolContext, ToolResult
 from .config import ServerConfig
@@ -134,15 +134,18 @@ class Connection:
     async def call(self, name: str, arguments: dict[str, Json], context: ToolContext) -> ToolResult:
         """Calls one of its tools.
 
-        Raises `ServerError` when the server cannot be started, dies or does not answer in time: whether the call had an
-        effect is then unknown. Raises `ToolError` when the server refuses the call.
+        Raises `NotSent` when the server cannot be started, and `ServerError` when it dies or does not answer in time:
+        whether the call had an effect is then unknown. Raises `ToolError` when the server refuses the call.
         """
 
         async def work(link: Link) -> ToolResult:
-            return await link.call(name, arguments)
+            return await link.call(name, arguments, context.key)
 
         for last in (False, True):
-            await self._start()
+            try:
+                await self._start()
+            except ServerError as error:
+                raise NotSent(error.message, hint=error.hint) from None
             answer: asyncio.Future[ToolResult] = asyncio.get_running_loop().create_future()
             self._waiting.add(answer)
             self._queue.put_nowait((work, answer))

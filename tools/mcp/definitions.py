@@ -14,6 +14,9 @@ from ..tool import Call, Tool, ToolAnnotations, ToolResult
 
 Json = Any
 
+KEYED = "io.bottega/keyed"
+"""In `_meta` of a tool that does nothing a second time for the same `io.bottega/effect-key` in `_meta` of a call."""
+
 MAX_PAGES = 500
 MAX_TOOLS = 50_000
 """A listing is cut where it gets longer than this."""
@@ -127,14 +130,14 @@ def as_tool(definition: Mapping[str, Json], server: str, call: Call) -> Tool:
         description=clean(description)[:_DESCRIPTION],
         input_schema=schema,
         call=call,
-        annotations=_annotations(definition.get("annotations")),
+        annotations=_annotations(definition.get("annotations"), definition.get("_meta")),
         server=server,
         output_schema=definition.get("outputSchema"),
         remote=True,
     )
 
 
-def _annotations(hints: Json) -> ToolAnnotations:
+def _annotations(hints: Json, meta: Json) -> ToolAnnotations:
     hints = hints if isinstance(hints, dict) else {}
     read_only = hints.get("readOnlyHint") is True
     return ToolAnnotations(
@@ -142,6 +145,7 @@ def _annotations(hints: Json) -> ToolAnnotations:
         destructive=not read_only and hints.get("destructiveHint") is not False,
         idempotent=read_only or hints.get("idempotentHint") is True,
         open_world=hints.get("openWorldHint") is not False,
+        keyed=isinstance(meta, dict) and meta.get(KEYED) is True,
     )
 
 

@@ -38,6 +38,9 @@ PROBE_SECONDS = 1.0
 """How long a process's answer to the modern `server/discover` is waited for before `initialize` is sent as well.
 
 Short, because some older servers ignore what they do not know. A slow modern server answers both and is asked again."""
+EFFECT_KEY = "io.bottega/effect-key"
+"""Where in `_meta` of a call its key is. A tool whose own `_meta` has `io.bottega/keyed: true` minds it."""
+
 _CLIENT = Implementation(name="bottega", version="0.1.0")
 
 
@@ -68,10 +71,14 @@ class Link:
             if not self.listing.wants(cursor):
                 return self.listing
 
-    async def call(self, name: str, arguments: dict[str, Json]) -> ToolResult:
-        """Calls a tool. Raises `ToolError` for what the server refuses, `Closed` and `SessionLost`."""
+    async def call(self, name: str, arguments: dict[str, Json], key: str = "") -> ToolResult:
+        """Calls a tool; `key` says to the server which calls are one and the same.
+
+        Raises `ToolError` for what the server refuses, `Closed` and `SessionLost`.
+        """
+        meta: Any = {EFFECT_KEY: key} if key else None
         try:
-            result = await self._session.call_tool(name, arguments)
+            result = await self._session.call_tool(name, arguments, meta=meta)
         except MCPError as error:
             if error.code == CONNECTION_CLOSED:
                 raise Closed from None

@@ -1,0 +1,63 @@
+"""The journal of calls: each known by what it does, so that one that was made is not made again after a crash.
+
+A key is a digest of run, step, attempt, tool or model, canonical arguments and occurrence (the how-manieth such call of
+the step it is), never of where in the program the call was made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from ..agents.plan import Json
+from ..core.usage import Usage
+from .ledger import Call, RunWriter, digest_of
+
+
+class Journal:
+    """The calls of one run. `known` are those that earlier processes made."""
+
+    def __init__(self, writer: RunWriter, known: Mapping[str, Call]) -> None:
+        self._writer = writer
+        self._known = known
+        self._attempts: dict[str, int] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def begin(self, step: str, attempt: int) -> None:
+        """A step starts, or starts again: its calls are counted anew."""
+        self._attempts[step] = attempt
+        for counted in [c for c in self._counts if c[0] == step]:
+            del self._counts[counted]
+
+    def key(self, step: str, kind: str, name: str, content: Json) -> str:
+        """The key of the next call of this step with this content."""
+        what = digest_of(self._attempts.get(step, 1), kind, name, content)
+        self._counts[step, what] += 1
+        return digest_of(self._writer.run, step, what, self._counts[step, what])
+
+    def known(self, key: str) -> Call | None:
+        """The call as an earlier process left it."""
+        return self._known.get(key)
+
+    async def intend(self, key: str, step: str, kind: str, name: str) -> None:
+        """Notes on the disk that a call is about to be made whose effect cannot be repeated."""
+        if key not in self._known:
+            await self._writer.intend(key, step, kind, name)
+
+    async def outcome(
+        self,
+        key: str,
+        step: str,
+        kind: str,
+        name: str,
+        outcome: Mapping[str, Json],
+        usage: Usage,
+        *,
+        intended: bool = False,
+        uncertain: bool = False,
+    ) -> None:
+        """Keeps what a call gave, before anybody uses it."""
+        state = "uncertain" if uncertain else "done"
+        await self._writer.outcome(
+            key, step, kind, name, outcome, usage, intended=intended or key in self._known, state=state
+        )

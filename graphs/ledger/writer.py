@@ -1,0 +1,184 @@
+"""Writes what happens in one run, for the process that has its lease: nothing is written by one that has lost it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table, and_, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ...agents.plan import Answer, Json, Plan, Question, Route, RunStatus, StepResult
+from ...core.errors import RunBusy
+from ...core.usage import Usage
+from . import tables as t
+from .payloads import pack
+from .store import Store
+
+T = TypeVar("T")
+
+_HELD = select(t.runs.c.id).where(t.runs.c.id == bindparam("run"), t.runs.c.fence == bindparam("fence"))
+
+
+class RunWriter:
+    """One run in the ledger, leased to this process until `release`.
+
+    Every write is checked against the lease's number, the fence: `RunBusy` where another process has taken the run.
+    """
+
+    def __init__(self, store: Store, run: str, owner: str, fence: int, lease: float) -> None:
+        self.run = run
+        self.lease = lease
+        self._store = store
+        self._owner = owner
+        self._fence = fence
+        self._written: set[str] = set()
+        self._held = _HELD.with_for_update(read=True)
+
+    async def beat(self) -> Sequence[str]:
+        """Keeps the lease for `lease` seconds more; gives what is to be cancelled: ids of steps, `*` for the run."""
+
+        def work(connection: Connection) -> Sequence[str]:
+            here = t.runs.c.id == self.run
+            connection.execute(update(t.runs).where(here).values(lease_until=self._store.now(connection) + self.lease))
+            cancel: list[str] = json.loads(connection.execute(select(t.runs.c.cancel).where(here)).scalar_one())
+            return cancel
+
+        return await self._do(work)
+
+    async def save(
+        self,
+        state: Mapping[str, Json],
+        route: Route | None = None,
+        plan: tuple[str, Plan] | None = None,
+    ) -> None:
+        """Keeps the stations passed, and the route or the plan (of a goal; the run's own under "") made there."""
+
+        def work(connection: Connection) -> None:
+            values: dict[str, Json] = {"state": json.dumps(dict(state)), "updated": time.time()}
+            if route is not None:
+                values["route"] = route.model_dump_json()
+            connection.execute(update(t.runs).where(t.runs.c.id == self.run).values(**values))
+            if plan is not None:
+                goal, made = plan
+                row = {"run": self.run, "goal": goal, "revision": made.revision, "plan": made.model_dump_json()}
+                self._insert(connection, t.plans, row)
+
+        await self._do(work)
+
+    async def plan(self, goal: str, plan: Plan) -> None:
+        """Keeps the plan of a goal."""
+        row = {"run": self.run, "goal": goal, "revision": plan.revision, "plan": plan.model_dump_json()}
+        await self._do(lambda connection: self._insert(connection, t.plans, row))
+
+    async def step(self, result: StepResult, digest: str, attempt: int, revision: int) -> None:
+        """Keeps the end of a step."""
+        text, bodies = pack(result.model_dump(mode="json"))
+
+        def work(connection: Connection) -> None:
+            self._keep(connection, bodies)
+            row = {
+                "run": self.run,
+                "step": result.step,
+                "digest": digest,
+                "attempt": attempt,
+                "revision": revision,
+                "status": result.status,
+                "result": text,
+                "at": time.time(),
+            }
+            self._insert(connection, t.steps, row)
+
+        await self._do(work)
+
+    async def intend(self, key: str, step: str, kind: str, name: str) -> None:
+        """Notes that a call is about to be made. Returns when that is on the disk."""
+
+        def work(connection: Connection) -> None:
+            row = {"run": self.run, "key": key, "step": step, "kind": kind, "name": name, "state": "intended"}
+            self._insert(connection, t.calls, {**row, "at": time.time()})
+
+        await self._do(work, sync=True)
+
+    async def outcome(
+        self,
+        key: str,
+        step: str,
+        kind: str,
+        name: str,
+        outcome: Mapping[str, Json],
+        usage: Usage,
+        *,
+        intended: bool,
+        state: str = "done",
+    ) -> None:
+        """Keeps what a call gave; `intended` where it was noted before."""
+        text, bodies = pack(outcome)
+        spent = usage.model_dump_json(exclude_defaults=True)
+
+        def work(connection: Connection) -> None:
+            self._keep(connection, bodies)
+            values = {"state": state, "outcome": text, "usage": spent}
+            if intended:
+                here = and_(t.calls.c.run == self.run, t.calls.c.key == key)
+                connection.execute(update(t.calls).where(here).values(**values))
+                return
+            row = {"run": self.run, "key": key, "step": step, "kind": kind, "name": name, **values}
+            self._insert(connection, t.calls, {**row, "at": time.time()})
+
+        await self._do(work)
+
+    async def ask(self, question: Question) -> None:
+        """Puts a question into the queue; one that is there already stays as it is."""
+
+        def work(connection: Connection) -> None:
+            row = {"run": self.run, "id": question.id, "step": question.step, "question": question.model_dump_json()}
+            self._insert(connection, t.questions, {**row, "asked": time.time()})
+
+        await self._do(work)
+
+    async def answered(self, id: str, answer: Answer) -> None:
+        """Keeps the answer that a person gave to this process."""
+
+        def work(connection: Connection) -> None:
+            here = and_(t.questions.c.run == self.run, t.questions.c.id == id)
+            values = {"answer": answer.model_dump_json(), "answered": time.time()}
+            connection.execute(update(t.questions).where(here).values(**values))
+
+        await self._do(work)
+
+    async def finish(self, status: RunStatus, answer: str, seconds: float) -> None:
+        """Ends the run, and gives up the lease."""
+        text, bodies = pack({"answer": answer})
+
+        def work(connection: Connection) -> None:
+            self._keep(connection, bodies)
+            values = {"status": status, "result": text, "owner": None, "updated": time.time()}
+            here = t.runs.c.id == self.run
+            connection.execute(update(t.runs).where(here).values(seconds=t.runs.c.seconds + seconds, **values))
+
+        await self._do(work)
+
+    def _keep(self, connection: Connection, bodies: Mapping[str, bytes]) -> None:
+        for digest, body in bodies.items():
+            if digest not in self._written:
+                self._insert(connection, t.artifacts, {"run": self.run, "digest": digest, "body": body})
+        self._written.update(bodies)  # harmless should the transaction fail: the run ends with it
+
+    def _insert(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+        """Inserts a row, but where it is there already: a transaction may be tried again after its server went away."""
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        connection.execute(dialect.insert(table).on_conflict_do_nothing(), dict(row))
+
+    async def _do(self, work: Callable[[Connection], T], *, sync: bool = False) -> T:
+        def fenced(connection: Connection) -> T:
+            if connection.execute(self._held, {"run": self.run, "fence": self._fence}).first() is None:
+                raise RunBusy(
+                    f"another process has taken {self.run} over; this one has stopped",
+                    hint=f"`bottega runs show {self.run}` tells how far it is",
+                )
+            return work(connection)
+
+        return await self._store.run(fenced, sync=sync)

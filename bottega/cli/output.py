@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .text import one_line
 
 if TYPE_CHECKING:
-    from ..agents.plan import Plan, Step
+    from ..agents.plan import Plan
+
+WIDEST = 120
+"""Columns that a plan takes at most."""
 
 
 def print_json(value: Any) -> None:
@@ -17,35 +22,40 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def print_plan(plan: Plan) -> None:
+    """A plan on stdout as its graph, as wide as the terminal."""
+    from ..agents.drawing import tree
+    from .progress import wants_rich
+
+    rows = tree(plan, min(shutil.get_terminal_size().columns, WIDEST))
+    if not wants_rich(sys.stdout):
+        print("\n".join(map(str, rows)))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for row in rows:
+        console.print(Text.assemble((row.rail, "cyan"), (row.text, "dim" if row.detail else "")))
+
+
 def plan_lines(plan: Plan) -> Iterator[str]:
-    """A plan as lines: what each step does, with which tool, and whose results it uses."""
+    """A plan as plain lines: what each step does, with which tool, and whose results it uses."""
+    from ..agents.drawing import step_detail
+
     for step in plan.steps:
         yield f"{step.id:<3} {one_line(step.instruction, 200)}"
-        if step.problem:
-            yield f"    cannot: {one_line(step.problem, 200)}"
-        elif detail := step_detail(step):
+        uses = f"← {', '.join(step.needs)}" if step.needs else ""
+        told = f"cannot: {one_line(step.problem, 200)}" if step.problem else step_detail(step)
+        if detail := " · ".join(part for part in (told, uses) if part):
             yield f"    {detail}"
-
-
-def step_detail(step: Step) -> str:
-    """Who does a step and with what: `analyst · tables/ask question="..." ← s1`."""
-    parts = [step.specialist or ""]
-    if step.tool:
-        parts.append(" ".join([step.tool, *(f"{name}={argument(value)}" for name, value in step.arguments.items())]))
-    if step.needs:
-        parts.append(f"← {', '.join(step.needs)}")
-    return " · ".join(part for part in parts if part)
 
 
 def argument(value: Any) -> str:
     """An argument, shortened; the result of another step as `<s1.path>`, several calls as `each of ...`."""
-    from ..agents.plan import Each, Reference
+    from ..agents.drawing import argument as shown
 
-    if isinstance(value, Reference):
-        return f"<{value.from_}{'.' + value.path if value.path else ''}>"
-    if isinstance(value, Each):
-        return f"each of {argument(value.each)}"
-    return one_line(json.dumps(value, ensure_ascii=False, default=str), 60)
+    return shown(value)
 
 
 def columns(rows: Sequence[tuple[str, ...]], width: int) -> Iterator[str]:

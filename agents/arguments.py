@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from ..core.errors import ToolError
@@ -47,19 +48,26 @@ def calls_of(step: Step, tool: Tool, inputs: Mapping[str, StepResult]) -> list[d
 
 def check(tool: Tool, arguments: dict[str, Json]) -> None:
     """Raises `ToolError` when `arguments` do not fit the tool's schema. A schema that is broken holds nothing up."""
+    for where, what in misfits(tool.input_schema, arguments):
+        raise ToolError(f"{tool.id} cannot take {f'this {where}' if where else 'this'}: {what}")
+
+
+def misfits(schema: Mapping[str, Json], value: Json) -> list[tuple[str, str]]:
+    """Where `value` breaks a JSON Schema, and how: (path, message), five at most.
+
+    A schema that is broken, or that points elsewhere, holds nothing up.
+    """
     import jsonschema
     import referencing
     from referencing.exceptions import Unresolvable
 
     # A registry of our own: the default one would fetch what a foreign schema points to.
-    validator = jsonschema.Draft202012Validator(tool.input_schema, registry=referencing.Registry())
+    validator = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
     try:
-        error = next(iter(validator.iter_errors(arguments)), None)
+        found = list(islice(validator.iter_errors(value), 5))
     except (jsonschema.SchemaError, Unresolvable, re.error, TypeError, AttributeError):
-        return
-    if error is not None:
-        where = ".".join(map(str, error.absolute_path))
-        raise ToolError(f"{tool.id} cannot take {f'this {where}' if where else 'this'}: {error.message[:300]}")
+        return []
+    return [(".".join(map(str, error.absolute_path)), error.message[:300]) for error in found]
 
 
 def value_of(reference: Reference, inputs: Mapping[str, StepResult], name: str = "") -> Json:

@@ -1,10 +1,9 @@
-"""A `Specialist` does the steps given to it, with its own few tools or with a task model. The house has four."""
+"""A `Specialist` does the steps given to it: with its own few tools, with a task model, or with a language model."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -12,19 +11,16 @@ from typing import TYPE_CHECKING, Protocol
 from ..core.errors import BottegaError, PermissionNeeded, PlanError, ToolError, UsageError
 from ..core.usage import Usage
 from ..tools import Tool, ToolResult, Toolset
-from .arguments import calls_of, check, fit, value_of
-from .plan import Json, Reference, Step, StepResult, ToolCall
-from .readable import Nearness, asked_fields, clean, readable
+from .arguments import fit, value_of
+from .calling import call_for
+from .plan import Json, Reference, Step, StepResult
+from .readable import Nearness
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from ..models.chat import ChatClient, ChatReply, ChatRequest
     from .planning import Binder, Finder
-
-SHOWN_PER_CALL = 2_000
-"""Characters of a call's text that its record keeps."""
-
-MOST_VALUE = 5_000_000
-"""Characters of text that a result may hand on to other steps."""
 
 
 class Caller(Protocol):
@@ -81,11 +77,20 @@ class StepContext:
 class Specialist:
     """Someone who can do a kind of step.
 
-    `tools` is a toolset, or any of tools, toolsets and names of toolsets or servers; without any it may use every tool
-    there is. `examples` are requests it should get: the router learns from them and from the description. With `model`,
-    the name of a trained classifier, it answers with the label for a text.
+    `tools` is a toolset, or any of tools, toolsets and names of toolsets or servers; without any, and without a team,
+    it may use every tool there is. `examples` are requests it should get: the router learns from them and from the
+    description. With `model`, the name of a trained classifier, it answers with the label for a text.
 
         Specialist("porter", "Knows which room a person works in.", tools=[room_of], examples=["Where does Ada sit?"])
+
+    With `prompt`, what it is told about its work, a language model does what no planner has bound to a tool: `chat`, or
+    the run's own. It is shown the few tools that fit and can search for others. What only such a specialist has: a
+    `team`, colleagues to whom it gives tasks; `asks`, whether it may ask the person; `returns`, the form of its result;
+    `turns`, how often at most it asks its model in one step.
+
+        Specialist("editor", "Writes articles.", prompt="Write like a newspaper.", team=(researcher, proofreader))
+
+    Raises `UsageError` for what does not go together.
     """
 
     name: str
@@ -93,6 +98,12 @@ class Specialist:
     tools: Toolset | Iterable[Tool | Toolset | str] = ()
     examples: tuple[str, ...] = ()
     model: str | None = None
+    prompt: str | None = None
+    chat: ChatClient | None = None
+    team: tuple[Specialist, ...] = ()
+    turns: int = 20
+    asks: bool = False
+    returns: Mapping[str, Json] | type[BaseModel] | None = None
 
     def __post_init__(self) -> None:
         if not self.name.strip() or "/" in self.name:
@@ -100,6 +111,25 @@ class Specialist:
         given: list[Tool | Toolset | str] = [self.tools] if isinstance(self.tools, Toolset | str) else list(self.tools)
         object.__setattr__(self, "tools", tuple(self._named(part) for part in given))
         object.__setattr__(self, "examples", tuple(self.examples))
+        object.__setattr__(self, "team", tuple(self.team))
+        self._check()
+
+    def _check(self) -> None:
+        if self.prompt is None and (self.chat or self.team or self.asks or self.returns):
+            raise UsageError(
+                f"{self.name} has chat, team, asks or returns, and no prompt", hint="these are for language models"
+            )
+        if self.prompt is not None and self.model is not None:
+            raise UsageError(f"{self.name} has a prompt and a model", hint="it works with the one or with the other")
+        if self.turns < 1:
+            raise UsageError(f"{self.name} has {self.turns} turns", hint="it takes a number from 1")
+        names = [colleague.name for colleague in self.team]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise UsageError(f"two in the team of {self.name} are called {twice!r}")
+        if self.returns is not None:
+            from .forms import Form
+
+            Form.of(self.returns)
 
     def _named(self, part: Tool | Toolset | str) -> Tool | Toolset | str:
         """A tool that belongs to no toolset belongs to this specialist."""
@@ -116,7 +146,7 @@ class Specialist:
     @property
     def general(self) -> bool:
         """Whether it may use every tool there is."""
-        return not self.tools and self.model is None
+        return not self.tools and not self.team and self.model is None
 
     def usable(self, catalog: Iterable[Tool]) -> tuple[Tool, ...]:
         """The tools of `catalog` that it may use."""
@@ -127,7 +157,7 @@ class Specialist:
         return tuple(t for t in catalog if t.server in names or t.id in own)
 
     async def perform(self, step: Step, inputs: Mapping[str, StepResult], context: StepContext) -> StepResult:
-        """Does `step`, whose `inputs` are the results it needs. What goes wrong is the result, never raised."""
+        """Does `step`, whose `inputs` are the results it needs. What goes wrong is in the result; `Halt` is raised."""
         try:
             return await self._perform(step, inputs, context)
         except PermissionNeeded as error:
@@ -141,6 +171,11 @@ class Specialist:
         if step.tool is None and self.model is not None:
             return await self._label(step, inputs)
         tools = self.usable(context.tools)
+        tool = next((t for t in tools if t.id == step.tool), None)
+        if self.prompt is not None and not (tool and _is_bound(step, tool)):
+            from .dialogue import converse
+
+            return await converse(self, step, inputs, context)
         if step.tool is None:
             binder = context.binder
             bound = await binder.bind(step.instruction, list(inputs.values()), tools) if binder else None
@@ -149,23 +184,10 @@ class Specialist:
                 return StepResult(step=step.id, status="cannot", error=why)
             found = {"tool": bound.tool, "arguments": bound.arguments, "confidence": bound.confidence}
             step = step.model_copy(update=found)
-        tool = next((t for t in tools if t.id == step.tool), None)
+            tool = next((t for t in tools if t.id == step.tool), None)
         if tool is None:
             raise ToolError(f"{self.name} has no tool {step.tool!r}")
-        return await self._use(tool, step, inputs, context)
-
-    async def _use(self, tool: Tool, step: Step, inputs: Mapping[str, StepResult], context: StepContext) -> StepResult:
-        planned = calls_of(step, tool, inputs)
-        for arguments in planned:
-            check(tool, arguments)
-        if tool.annotations.read_only:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(_outcome(step, tool, arguments, context.call)) for arguments in planned]
-            outcomes = [task.result() for task in tasks]
-        else:
-            outcomes = [await _outcome(step, tool, arguments, context.call) for arguments in planned]
-        near = context.nearness if tool.annotations.read_only else None  # of what was done, all is told
-        return await asyncio.to_thread(_result, step, tool, planned, outcomes, near)
+        return await call_for(step, tool, inputs, context)
 
     async def _label(self, step: Step, inputs: Mapping[str, StepResult]) -> StepResult:
         assert self.model is not None
@@ -203,6 +225,17 @@ def house_specialists() -> tuple[Specialist, ...]:
     )
 
 
+def generalist(chat: ChatClient | None = None, asks: bool = False) -> Specialist:
+    """The one for what nobody could bind to a tool: any tool, by a language model. Without `chat` it is the run's."""
+    return Specialist(
+        "generalist",
+        "Does what takes several tools and some thought, and what no other specialist is for.",
+        prompt="You are a careful worker of all trades.",
+        chat=chat,
+        asks=asks,
+    )
+
+
 def assign(step: Step, specialists: Sequence[Specialist], catalog: Sequence[Tool]) -> Specialist:
     """Who does `step`: the one it names, else the one whose craft its tool is, else a general one.
 
@@ -214,78 +247,17 @@ def assign(step: Step, specialists: Sequence[Specialist], catalog: Sequence[Tool
                 return specialist
         known = ", ".join(s.name for s in specialists)
         raise PlanError(f"step {step.id!r} is for {step.specialist!r}, who is not here", hint=f"there are {known}")
-    for specialist in sorted(specialists, key=lambda s: s.general):
+    # Those of a craft first; of the general ones first those who need no language model.
+    for specialist in sorted(specialists, key=lambda s: (s.general, s.prompt is not None)):
         if specialist.general or (step.tool and any(t.id == step.tool for t in specialist.usable(catalog))):
             return specialist
     raise PlanError(f"nobody here may use {step.tool!r}" if step.tool else f"nobody is there for step {step.id!r}")
 
 
-async def _outcome(step: Step, tool: Tool, arguments: dict[str, Json], call: Caller) -> ToolResult | BottegaError:
-    """A call's result, or the error that kept it from being made: one of several must not take the others along."""
-    try:
-        return await call(step, tool, arguments)
-    except BottegaError as error:
-        return error
-
-
-def _result(
-    step: Step,
-    tool: Tool,
-    planned: list[dict[str, Json]],
-    outcomes: list[ToolResult | BottegaError],
-    nearness: Nearness | None,
-) -> StepResult:
-    made = [o if isinstance(o, ToolResult) else ToolResult(str(o), is_error=True) for o in outcomes]
-    good = [(arguments, result) for arguments, result in zip(planned, made, strict=True) if not result.is_error]
-    bad = [(arguments, result) for arguments, result in zip(planned, made, strict=True) if result.is_error]
-    values = [_value(result) for _, result in good]
-    fanned = len(planned) > 1
-    files = tuple(dict.fromkeys(f for _, result in good for f in result.files))
-    refused = any(isinstance(o, PermissionNeeded) for o in outcomes)
-    return StepResult(
-        step=step.id,
-        status="refused" if refused else "failed" if bad else "succeeded",
-        value=(values if fanned else values[0]) if values else None,
-        text="\n".join(clean(result.text) for _, result in good),
-        fields=asked_fields(step.instruction, values[0], good[0][0], nearness) if values else (),
-        error=_why(bad, fanned) if bad else None,
-        sources=tuple(dict.fromkeys(s for arguments in planned for s in _sources(tool, arguments) if s not in files)),
-        files=files,
-        calls=tuple(
-            ToolCall(tool=tool.id, arguments=a, text=clean(r.text, SHOWN_PER_CALL), is_error=r.is_error)
-            for a, r in zip(planned, made, strict=True)
-        ),
-        confidence=step.confidence,
-        usage=Usage(tool_calls=sum(isinstance(o, ToolResult) for o in outcomes)),
-    )
-
-
-def _value(result: ToolResult) -> Json:
-    """The JSON value of a result: its data, the JSON in its text, or the text."""
-    if result.data is not None:
-        return result.data
-    text = result.text[:MOST_VALUE]
-    if text.lstrip()[:1] in ("{", "["):
-        try:
-            return json.loads(text)
-        except ValueError:
-            pass
-    return text
-
-
-def _why(bad: list[tuple[dict[str, Json], ToolResult]], fanned: bool) -> str:
-    if not fanned:
-        return clean(bad[0][1].text, 1_000) or "the tool failed and did not say why"
-    return "; ".join(f"{readable(arguments)}: {clean(result.text, 200)}" for arguments, result in bad[:5])
-
-
-def _sources(tool: Tool, arguments: dict[str, Json]) -> list[str]:
-    """The workspace paths and addresses among the arguments."""
-    return [
-        value
-        for name, value in arguments.items()
-        if isinstance(value, str) and (tool.parameters.get(name) or {}).get("format") in ("path", "uri")
-    ]
+def _is_bound(step: Step, tool: Tool) -> bool:
+    """Whether a step says all that its tool has to be told."""
+    told = {name for name, schema in tool.parameters.items() if schema.get("x-source") == "instruction"}
+    return all(name in step.arguments or name in told for name in tool.required)
 
 
 def _classify(name: str, text: str) -> list[tuple[str, float]]:

@@ -1,13 +1,11 @@
-"""For tests of what is built on Bottega: minds that do as they are told, so that a test needs no model."""
+"""A planner and a router that do as they are told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .agents.plan import Plan, Route, Step, StepResult
-from .agents.planning import PlanningContext
-
-__all__ = ["ScriptedPlanner", "ScriptedRouter"]
+from ..agents.plan import Plan, Route, Step, StepResult
+from ..agents.planning import PlanningContext
 
 
 class ScriptedPlanner:

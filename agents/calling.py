@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..core.errors import BottegaError, Halt, PermissionNeeded
+from ..core.errors import BottegaError, Halt, LedgerError, PermissionNeeded, RunBusy
 from ..core.usage import Usage
 from ..tools import Tool, ToolResult
 from .arguments import calls_of, check
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 SHOWN_PER_CALL = 2_000
 """Characters of a call's text that its record keeps."""
+
+GOES_UP = (Halt, LedgerError, RunBusy)
+"""What no specialist makes a result of: it concerns the run."""
 
 MOST_VALUE = 5_000_000
 """Characters of text that a result may hand on to other steps."""
@@ -41,10 +44,11 @@ async def call_for(step: Step, tool: Tool, inputs: Mapping[str, StepResult], con
         outcomes = []
         for arguments in planned:
             outcomes.append(await _outcome(step, tool, arguments, context.call))
-            if isinstance(outcomes[-1], Halt):
+            if isinstance(outcomes[-1], GOES_UP):
                 break
-    if halted := [o for o in outcomes if isinstance(o, Halt)]:
-        raise halted[0]
+    for outcome in outcomes:
+        if isinstance(outcome, GOES_UP):
+            raise outcome
     made = [ToolResult(str(o), is_error=True) if isinstance(o, Exception) else o for o in outcomes]
     refused = any(isinstance(o, PermissionNeeded) for o in outcomes)
     near = context.nearness if tool.annotations.read_only else None  # of what was done, all is told

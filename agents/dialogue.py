@@ -11,12 +11,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import BottegaError, Halt, ModelError, PermissionNeeded, ServerError, ToolError, UsageError
+from ..core.errors import BottegaError, ModelError, PermissionNeeded, ServerError, ToolError, UsageError
 from ..core.usage import Usage
 from ..models.chat import ChatReply, ChatRequest, Message, ToolUse
 from ..tools import Tool
 from .abilities import READ_MORE, asking, asking_person, reading, using
 from .arguments import misfits
+from .calling import GOES_UP
 from .forms import Form, said
 from .material import DATA_RULE, Shelf, digest
 from .offers import Ability, Offers, Outcome, offered
@@ -72,7 +73,7 @@ async def converse(
     """The result of `step` by a language model: structured where `step.expects` or `specialist.returns` is a form.
 
     What does not get done keeps as its value what there is so far. `usage` counts the step's own model and tool calls,
-    not those of colleagues. Raises `Halt` alone, once the calls under way have ended.
+    not those of colleagues. Raises what concerns the run (`GOES_UP`), once the calls under way have ended.
     """
     return await _Dialogue(specialist, step, inputs, context).held()
 
@@ -119,6 +120,8 @@ class _Dialogue:
                     self._conclude(reply, last)
                 if self._ended is not None:
                     break
+        except GOES_UP:
+            raise
         except PermissionNeeded as error:
             return self._result("refused", error=str(error))
         except BottegaError as error:
@@ -238,7 +241,9 @@ class _Dialogue:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._kept(use, reply)) for use in batch]
             done = [task.result() for task in tasks]
-            for error in sorted((e for e in done if isinstance(e, Exception)), key=lambda e: not isinstance(e, Halt)):
+            for error in sorted(
+                (e for e in done if isinstance(e, Exception)), key=lambda e: not isinstance(e, GOES_UP)
+            ):
                 raise error
             outcomes += [outcome for outcome in done if isinstance(outcome, Outcome)]
         self._messages.append(reply.message)

@@ -12,7 +12,7 @@ from ..core.errors import BottegaError, PermissionNeeded, PlanError, ToolError, 
 from ..core.usage import Usage
 from ..tools import Tool, ToolResult, Toolset
 from .arguments import fit, value_of
-from .calling import call_for
+from .calling import GOES_UP, call_for
 from .plan import Json, Reference, Step, StepResult
 from .readable import Nearness
 
@@ -157,9 +157,14 @@ class Specialist:
         return tuple(t for t in catalog if t.server in names or t.id in own)
 
     async def perform(self, step: Step, inputs: Mapping[str, StepResult], context: StepContext) -> StepResult:
-        """Does `step`, whose `inputs` are the results it needs. What goes wrong is in the result; `Halt` is raised."""
+        """Does `step`, whose `inputs` are the results it needs. What goes wrong is in the result.
+
+        Raises only what concerns the run: `Halt`, `LedgerError`, `RunBusy`.
+        """
         try:
             return await self._perform(step, inputs, context)
+        except GOES_UP:
+            raise
         except PermissionNeeded as error:
             return StepResult(step=step.id, status="refused", error=str(error))
         except BottegaError as error:

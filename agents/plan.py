@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -190,6 +190,21 @@ def rebound(value: Json, there: Callable[[Reference], Reference]) -> Json:
     return value
 
 
+def renamed(step: Step, names: Mapping[str, str]) -> Step:
+    """`step` with the ids that `names` has replaced: its own, and those it refers to."""
+
+    def there(reference: Reference) -> Reference:
+        return reference.model_copy(update={"from_": names.get(reference.from_, reference.from_)})
+
+    return step.model_copy(
+        update={
+            "id": names.get(step.id, step.id),
+            "arguments": {name: rebound(value, there) for name, value in step.arguments.items()},
+            "after": tuple(names.get(id, id) for id in step.after),
+        }
+    )
+
+
 def _bound(value: Json) -> Json:
     """References and fan-outs read back from their JSON forms."""
     if isinstance(value, dict):
@@ -215,11 +230,11 @@ class Budget(Frozen):
     `depth` of plans inside plans.
     """
 
-    tokens: int | None = None
-    cost: float | None = None
-    seconds: float | None = None
-    calls: int | None = None
-    depth: int = 3
+    tokens: int | None = Field(default=None, ge=0)
+    cost: float | None = Field(default=None, ge=0)
+    seconds: float | None = Field(default=None, ge=0)
+    calls: int | None = Field(default=None, ge=0)
+    depth: int = Field(default=3, ge=0)
 
 
 class Answer(Frozen):

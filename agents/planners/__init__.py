@@ -1,5 +1,7 @@
 """Planners: from a request to a `Plan`."""
 
+from .escalating import EscalatingPlanner
 from .house import HousePlanner
+from .llm import LLMPlanner
 
-__all__ = ["HousePlanner"]
+__all__ = ["EscalatingPlanner", "HousePlanner", "LLMPlanner"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .agents.plan import Plan, Route, RunResult, Step, StepResult
+    from .agents.plan import Answer, Budget, Plan, Question, Route, RunResult, Step, StepResult
     from .agents.specialist import Specialist
     from .core.errors import BottegaError, ToolError
     from .core.usage import Usage
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from .workshop import Bottega
 
 __all__ = [
+    "Answer",
     "Bottega",
     "BottegaError",
+    "Budget",
     "Event",
     "Plan",
+    "Question",
     "Route",
     "RunResult",
     "Specialist",
@@ -37,7 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "agents.plan": ("Plan", "Route", "RunResult", "Step", "StepResult"),
+    "agents.plan": ("Answer", "Budget", "Plan", "Question", "Route", "RunResult", "Step", "StepResult"),
     "agents.specialist": ("Specialist",),
     "core.errors": ("BottegaError", "ToolError"),
     "core.usage": ("Usage",),

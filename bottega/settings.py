@@ -11,11 +11,20 @@ from typing import Any
 
 from .core.errors import ConfigError, UsageError
 
-NAMES = {"mcp_config": str, "web": bool, "yes": bool}
+NAMES = {
+    "mcp_config": str,
+    "web": bool,
+    "yes": bool,
+    "model": str,
+    "base_url": str,
+    "planner": str,
+    "budget": str,
+    "ledger": str,
+}
 """Name -> type of everything that can be set in a file, or as BOTTEGA_NAME in the environment."""
 
-OWN_ONLY = ("web", "yes")
-"""Permissions. A folder's own file must not grant them to whoever wrote the folder."""
+OWN_ONLY = ("web", "yes", "model", "base_url", "budget", "ledger")
+"""Permissions, and what keys and money go to. A folder's own file must not set them for whoever wrote the folder."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,22 @@ class Settings:
     """Whether tools may reach the network."""
     yes: bool = False
     """Whether side effects are approved without asking."""
+    model: str | None = None
+    """The language model, as `open_chat` takes it."""
+    base_url: str | None = None
+    """Where an OpenAI-compatible server is."""
+    api_key: str | None = field(default=None, repr=False)
+    """For the language model; from BOTTEGA_API_KEY or OPENAI_API_KEY alone."""
+    planner: str | None = None
+    """`house`, `llm` or `none`."""
+    budget: str | None = None
+    """What each run may spend, such as `tokens=20000,seconds=60`."""
+    ledger: str | None = None
+    """Where runs are kept, when not in the folder: a file or a database URL."""
+    later: bool = False
+    """Whether runs wait for answers that nobody gives now; only by a flag."""
+    approve_plan: bool = False
+    """Whether a plan is asked about before it is done; only by a flag."""
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Where each value comes from."""
 
@@ -60,7 +85,8 @@ class Settings:
                 origins[name] = "default"
         if path := values.get("mcp_config"):
             values["mcp_config"] = _expanded(path)
-        return cls(folder, **values, origins=origins)
+        key = environment.get("BOTTEGA_API_KEY") or environment.get("OPENAI_API_KEY") or None
+        return cls(folder, **values, api_key=key, origins=origins)
 
 
 def config_files(workspace: Path) -> list[tuple[Path, bool]]:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .agents.plan import Plan, Route, RunResult
-from .agents.planning import Binder, Comparer, Finder, Planner, PlanningContext, Router
+from .agents.plan import Answer, Budget, Plan, Question, Route, RunResult
+from .agents.planning import Planner, PlanningContext, Router
 from .agents.specialist import Specialist, house_specialists
-from .core.errors import UsageError
+from .core.errors import PlanError, UsageError
 from .graphs.approvals import Approve
 from .graphs.events import Emit, Event, Level
 from .graphs.run import Crew, Run
+from .keeping import keep_rule, open_ledger, read_rules
+from .minds import Minds, PlannerName, minds_of
 from .tools import Tool, Toolset, Workspace
-from .tools.policy import Policy
+from .tools.policy import Policy, Rule
 
 if TYPE_CHECKING:
+    from .graphs.ledger import AskedQuestion, Ledger, RunRecord, RunSummary
     from .loop import LoopThread
+    from .models.chat import ChatClient
     from .tools.mcp import McpServers, ServerConfig
 
 LONGEST_REQUEST = 64_000
@@ -42,8 +47,16 @@ class Bottega:
         specialists: your own, beside those of the house; one with the name of a house specialist takes its place.
         tools: your own, beside those of the house.
         web: whether tools may reach the network.
-        approve: who is asked about side effects: `"all"` approves each, a coroutine function decides, None refuses.
-        planner, router: in place of the house's. With a planner and no router, everything is planned.
+        approve: who is asked about side effects: `"all"` approves each, `"later"` lets runs wait for `answer`, a
+            coroutine function decides, None refuses.
+        approve_plan: whether a plan is asked about before it is done.
+        rules: decisions for some tools, before those that a person has written down; the first that fits counts.
+        model: a language model, as `open_chat` takes it (`"gpt-5-mini"`, `"litellm/anthropic/..."`) or a `ChatClient`.
+        planner: `"house"` plans with the house models, and with `model` where those are not sure; `"llm"` with `model`
+            alone; `"none"` lets the specialists share the work among themselves; or a planner of your own.
+        router: in place of the house's. With a planner of your own and no router, everything is planned.
+        budget: what each run may spend.
+        ledger: where runs are kept: a file, a database URL, `":memory:"`; by default in the folder's `.bottega`.
         concurrency: steps of a run under way at once, and tool calls too.
 
     Raises `UsageError` for arguments that cannot be, and, once servers are needed, `ConfigError` for a broken file.
@@ -57,14 +70,23 @@ class Bottega:
         tools: Toolset | Iterable[Tool | Toolset] = (),
         web: bool = False,
         approve: Approve = None,
-        planner: Planner | None = None,
+        approve_plan: bool = False,
+        rules: Iterable[Rule] = (),
+        model: str | ChatClient | None = None,
+        planner: Planner | PlannerName = "house",
         router: Router | None = None,
+        budget: Budget | None = None,
+        ledger: str | Path | None = None,
         concurrency: int = 8,
     ) -> None:
         if concurrency < 1:
             raise UsageError(f"concurrency is {concurrency!r}", hint="it takes a number from 1")
-        if approve is not None and approve != "all" and not callable(approve):
-            raise UsageError(f"approve is {approve!r}", hint='it takes None, "all" or a coroutine function')
+        if approve not in (None, "all", "later") and not callable(approve):
+            raise UsageError(f"approve is {approve!r}", hint='it takes None, "all", "later" or a coroutine function')
+        if isinstance(planner, str) and planner not in ("house", "llm", "none"):
+            raise UsageError(f"planner is {planner!r}", hint='it takes "house", "llm", "none" or a planner')
+        if planner == "llm" and model is None:
+            raise UsageError("the planner 'llm' needs a language model", hint="name one: model=...")
         self.workspace = Workspace.at(workspace)
         self.specialists = _staff(tuple(specialists))
         self.notices: tuple[tuple[Level, str], ...] = ()
@@ -73,36 +95,56 @@ class Bottega:
         self._tools = _flat([tools] if isinstance(tools, Toolset) else tools)
         self._web = web
         self._approve = approve
+        self._approve_plan = approve_plan
+        self._rules = tuple(rules)
+        self._model = model
         self._planner = planner
         self._router = router
+        self._budget = budget or Budget()
+        self._place = ledger
+        self._ledger: Ledger | None = None
+        self._unkept: tuple[tuple[Level, str], ...] = ()
+        self._minds: Minds | None = None
         self._concurrency = concurrency
         self._house: tuple[Tool, ...] | None = None
         self._connections: dict[asyncio.AbstractEventLoop, McpServers] = {}
         self._thread: LoopThread | None = None
 
-    def run(self, request: str) -> RunResult:
+    def run(self, request: str, plan: Plan | None = None) -> RunResult:
         """Does a request and waits for the end. The result's `answer` is for people, its `status` for programs.
 
-        Raises `UsageError` for a request that is empty, too long or no text. What goes wrong later is in the result.
+        With `plan` that plan is done, and none is made. Raises `UsageError` for a request that is empty, too long or no
+        text, `LedgerError` where the run cannot be kept. What else goes wrong is in the result.
         """
-        if self._thread is None:
-            from .loop import LoopThread
+        return self._wait(self.arun(request, plan))
 
-            self._thread = LoopThread()
-            weakref.finalize(self, self._thread.close)
-        return self._thread.run(self.arun(request))
-
-    async def arun(self, request: str) -> RunResult:
+    async def arun(self, request: str, plan: Plan | None = None) -> RunResult:
         """`run` for async code."""
-        return await self._run(request, lambda event: None)
+        return await self._run(checked(request), lambda event: None, plan=plan)
 
-    async def stream(self, request: str) -> AsyncGenerator[Event, None]:
-        """Does a request and gives its events as they happen; the last one is `run_finished`.
+    def resume(self, run: str = "last") -> RunResult:
+        """Goes on with a run that was broken off, that waits, or whose steps failed in part; waits for the end.
 
-        Who leaves early cancels the run: with `contextlib.aclosing` at once, else when the iterator is collected.
+        `run` is its id, or an end of it. What is finished is not done again. Raises `UsageError` for a run that is not
+        here or has succeeded, `RunBusy` while another process works on it.
         """
+        return self._wait(self.aresume(run))
+
+    async def aresume(self, run: str = "last") -> RunResult:
+        """`resume` for async code."""
+        return await self._run("", lambda event: None, resume=run)
+
+    async def stream(
+        self, request: str = "", plan: Plan | None = None, resume: str | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """Does a request, or goes on with the run `resume`, and gives events as they happen.
+
+        The last one is `run_finished`. Replies of language models come piece by piece. Who leaves early cancels the
+        run: with `contextlib.aclosing` at once, else when the iterator is collected.
+        """
+        request = checked(request) if resume is None else request
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        task = asyncio.create_task(self._run(request, events.put_nowait))
+        task = asyncio.create_task(self._run(request, events.put_nowait, plan=plan, resume=resume, stream=True))
         task.add_done_callback(lambda _: events.put_nowait(None))
         try:
             while (event := await events.get()) is not None:
@@ -115,16 +157,56 @@ class Bottega:
     async def plan(self, request: str) -> Plan:
         """How a request would be done. Nothing is called. Raises `PlanError` when there is no plan."""
         crew = await self._crew(checked(request))
+        if crew.planner is None:
+            raise PlanError("there is no planner", hint="leave planner='none' out")
         context = _context(crew)
         if crew.router is not None:
             found = await crew.router.route(request, context)
-            context = PlanningContext(context.workspace, context.tools, context.specialists, context.notice, found)
-        return (await crew.planner.plan(request, context)).check()
+            context = replace(context, route=found)
+        return (await crew.planner.plan(request, context)).check(s.name for s in crew.specialists)
 
     async def route(self, request: str) -> Route:
         """Who would take a request."""
         crew = await self._crew(checked(request))
         return Route(kind="plan") if crew.router is None else await crew.router.route(request, _context(crew))
+
+    async def runs(self, limit: int = 20) -> list[RunSummary]:
+        """The runs that are kept, the newest first."""
+        return await self._kept().runs(limit)
+
+    async def record(self, run: str = "last") -> RunRecord:
+        """All that is known of a run. Raises `UsageError` for one that is not here."""
+        ledger = self._kept()
+        return await ledger.load(await ledger.resolve(run))
+
+    async def cancel(self, run: str, step: str | None = None) -> bool:
+        """Asks for a run, or one step of it, to be cancelled, whatever process works on it.
+
+        Within a second or so it is. False where there is nothing to cancel any more.
+        """
+        ledger = self._kept()
+        return await ledger.cancel(await ledger.resolve(run), step)
+
+    async def questions(self, run: str | None = None) -> list[AskedQuestion]:
+        """What runs wait for, the oldest first."""
+        return await self._kept().questions(run)
+
+    async def answer(self, question: str, answer: Answer | bool | str) -> Question:
+        """Answers a question by its id: with yes or no, a text, or an `Answer`.
+
+        The run goes on with `resume`. Raises `UsageError` for a question that is not there or takes another answer.
+        """
+        if not isinstance(answer, Answer):
+            decision: Any = "text" if isinstance(answer, str) else "once" if answer else "deny"
+            answer = Answer(decision=decision, text=answer if isinstance(answer, str) else "")
+        asked = await self._kept().answer(question, answer)
+        if answer.decision == "always" and asked.question.tool:
+            keep_rule(self.workspace, Rule(asked.question.tool, "allow"))
+        return asked.question
+
+    async def prune(self, older_than: float, keep: int = 0, *, dry_run: bool = False) -> list[str]:
+        """Removes ended runs not touched for `older_than` seconds, but for the newest `keep`; gives their ids."""
+        return await self._kept().prune(older_than, keep, dry_run=dry_run)
 
     async def catalog(self) -> tuple[Tool, ...]:
         """All tools: your own, the house's, and those of the servers, which are started for it."""
@@ -134,19 +216,21 @@ class Bottega:
     async def find_tools(self, query: str, limit: int = 8) -> tuple[Tool, ...]:
         """The tools that fit `query`, the best first."""
         tools, _ = await self._catalog()
-        planner, _ = self._minds()
-        if not isinstance(planner, Finder):
-            raise UsageError(
-                f"the planner {type(planner).__name__} does not search tools", hint="use the house planner"
-            )
-        return tuple(await planner.find_tools(query, tools, limit))
+        finder = self._thinking().finder
+        if finder is None:
+            raise UsageError("the planner that was given does not search tools", hint="use the house planner")
+        return tuple(await finder.find_tools(query, tools, limit))
 
     async def close(self) -> None:
         """Ends the servers and what still runs. The workshop can be used again; it starts them anew."""
         loop = asyncio.get_running_loop()
         if (servers := self._connections.pop(loop, None)) is not None:
             await servers.__aexit__(None, None, None)
+        if self._minds is not None and self._minds.chat is not None:
+            chat, self._minds = self._minds.chat, None
+            await chat.close()
         await asyncio.to_thread(self._close_thread)
+        self._close_ledger()
 
     def __enter__(self) -> Bottega:
         return self
@@ -155,6 +239,7 @@ class Bottega:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close_thread()
+        self._close_ledger()
 
     async def __aenter__(self) -> Bottega:
         return self
@@ -164,37 +249,57 @@ class Bottega:
     ) -> None:
         await self.close()
 
-    async def _run(self, request: str, emit: Emit) -> RunResult:
-        return await Run(await self._crew(checked(request)), request, emit).go()
+    async def _run(
+        self, request: str, emit: Emit, *, plan: Plan | None = None, resume: str | None = None, stream: bool = False
+    ) -> RunResult:
+        crew = replace(await self._crew(request), stream=stream)
+        return await Run(crew, request, emit, plan=plan, resume=resume).go()
 
     async def _crew(self, request: str) -> Crew:
         tools, remote = await self._catalog()
-        planner, router = self._minds()
+        minds = self._thinking()
+        ledger = self._kept()
         return Crew(
             workspace=self.workspace,
             tools=tools,
             specialists=self.specialists,
-            planner=planner,
-            router=router,
-            binder=planner if isinstance(planner, Binder) else None,
-            nearness=planner.nearness if isinstance(planner, Comparer) else None,
-            policy=Policy(web=self._web, remote=remote),
+            planner=minds.planner,
+            router=minds.router,
+            binder=minds.binder,
+            nearness=minds.nearness,
+            finder=minds.finder,
+            chat=minds.chat,
+            policy=Policy((*self._rules, *read_rules(self.workspace)), web=self._web, remote=remote),
             approve=self._approve,
+            approve_plan=self._approve_plan,
+            remember=self._remember,
+            budget=self._budget,
+            ledger=ledger,
             concurrency=self._concurrency,
-            notices=self.notices,
+            notices=(*self._unkept, *self.notices),
         )
 
-    def _minds(self) -> tuple[Planner, Router | None]:
-        """Who plans and who routes; the house's are made when they are first needed."""
-        if self._planner is None:
-            from .agents.planners.house import HousePlanner
+    def _remember(self, rule: Rule) -> None:
+        keep_rule(self.workspace, rule)
 
-            self._planner = HousePlanner(_cache() / "vectors.npz")
-            if self._router is None:
-                from .agents.router import Router as HouseRouter
+    def _thinking(self) -> Minds:
+        """Who plans, routes, binds and searches; made when first needed."""
+        if self._minds is None:
+            self._minds = minds_of(self._planner, self._router, self._model)
+        return self._minds
 
-                self._router = HouseRouter.open()
-        return self._planner, self._router
+    def _kept(self) -> Ledger:
+        """The ledger, opened when first needed."""
+        if self._ledger is None:
+            self._ledger, problem = open_ledger(self.workspace, self._place)
+            if problem is not None:
+                self._unkept = (("warning", problem),)
+        return self._ledger
+
+    def _close_ledger(self) -> None:
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
 
     async def _catalog(self) -> tuple[tuple[Tool, ...], frozenset[str]]:
         """All tools, and the ids of those that servers run. Of two with one id own goes before house before servers."""
@@ -244,6 +349,14 @@ class Bottega:
             found += read_config(self._servers, workspace=root)
         return list({config.name: config for config in found}.values())
 
+    def _wait(self, work: Coroutine[Any, Any, RunResult]) -> RunResult:
+        if self._thread is None:
+            from .loop import LoopThread
+
+            self._thread = LoopThread()
+            weakref.finalize(self, self._thread.close)
+        return self._thread.run(work)
+
     def _close_thread(self) -> None:
         if self._thread is not None:
             self._thread.close()
@@ -268,13 +381,6 @@ def checked(request: str) -> str:
     if "\0" in request:
         raise UsageError("the request holds a NUL character", hint="it has to be plain text")
     return request
-
-
-def _cache() -> Path:
-    """Where vectors of tools are kept between runs."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("bottega")
 
 
 def _context(crew: Crew) -> PlanningContext:

@@ -6,15 +6,14 @@ python examples/events.py FOLDER
 import asyncio
 import sys
 
-from bottega import Bottega
-from bottega.graphs.approvals import ApprovalRequest
+from bottega import Bottega, Question
 
 REQUEST = "Count the lines in kiln.log that contain ERROR and write the number to errors.txt"
 
 
-async def approve(request: ApprovalRequest) -> bool:
+async def approve(question: Question) -> bool:
     """Writing files is fine, everything else is not."""
-    return request.tool.startswith("files/write")
+    return question.tool is not None and question.tool.startswith("files/write")
 
 
 async def main(folder: str) -> int:
@@ -23,8 +22,8 @@ async def main(folder: str) -> int:
             match event.type:
                 case "planned":
                     print("plan:", *(f"{step.id} {step.tool}" for step in event.plan.steps), sep="\n  ")
-                case "approval_asked":
-                    print("asked:", event.approval.tool, event.approval.arguments)
+                case "question_asked":
+                    print("asked:", event.question.tool, event.question.arguments)
                 case "step_finished":
                     print("done:", event.result.step, event.result.status, event.result.text)
                 case "run_finished":

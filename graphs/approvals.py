@@ -82,14 +82,14 @@ class Approvals:
                 self._forms.add(_form(tool.id, arguments))
         return arguments
 
-    async def uncertain(self, step: Step, tool: Tool, arguments: dict[str, Json], key: str) -> Answer:
+    async def uncertain(self, step: Step, tool: Tool, arguments: dict[str, Json], key: str, why: str) -> Answer:
         """What is to become of a call that was under way when a process died: `once` makes it again, `text` is what it
         gave. Never assumed, not even where all side effects are approved: raises `Halt` until a person has said."""
         question = Question(
             id=f"ask-{key[:10]}",
             kind="uncertain",
             step=step.id,
-            text=f"{tool.id} was under way when the run was broken off; look whether it was done",
+            text=f"{why}; look whether {tool.id} was done",
             instruction=step.instruction,
             tool=tool.id,
             arguments=arguments,
@@ -99,7 +99,7 @@ class Approvals:
             answer = await self._answer(question)
         if answer is None:
             await self._park(question)
-            raise Halt("uncertain", f"it is not known whether {tool.id} was done when the run was broken off")
+            raise Halt("uncertain", f"{why}, and it is not known whether {tool.id} was done")
         if answer.decision == "deny":
             raise PermissionNeeded(f"whether {tool.id} was done is not known, and it was left at that")
         return answer

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from ..agents.plan import Json, Step
-from ..core.errors import BottegaError, Halt, NotSent, PermissionNeeded, ServerError
+from ..core.errors import BottegaError, NotSent, PermissionNeeded, ServerError
 from ..core.redaction import redact
 from ..core.usage import Usage
 from ..tools import Tool, ToolContext, ToolResult
@@ -17,6 +17,7 @@ from .approvals import Approvals
 from .budget import Account
 from .events import Emit, ToolCalled, ToolReturned
 from .journal import Journal
+from .ledger import Call, digest_of
 
 SHOWN = 2_000
 """Characters of a tool's output, or of one argument, that an event carries."""
@@ -45,19 +46,16 @@ class Calls:
         be paid, `Halt` where a person has to answer first.
         """
         key = self.journal.key(step.id, "tool", tool.id, arguments)
-        known = self.journal.known(key)
-        if known is not None and known.state == "done":
-            result = ToolResult(**{**(known.outcome or {}), "files": tuple((known.outcome or {}).get("files", ()))})
-            self._tell(step, tool, key, arguments)
-            self._told(step, tool, key, result, 0.0, kept=True)
-            return result
-        if known is not None:
-            answer = await self.approvals.uncertain(step, tool, arguments, key)
+        asked = False
+        while (known := self.journal.known(key)) is not None:
+            if known.state == "done":
+                return self._from_before(step, tool, arguments, key, known)
+            why = "the run was broken off during the call"
+            answer = await self.approvals.uncertain(step, tool, arguments, key, why)
             if answer.decision == "text":
-                result = ToolResult(answer.text or "Done.")
-                await self._keep(step, tool, key, result)
-                return result
-        else:
+                return await self._taken(step, tool, key, answer.text)
+            key, asked = again(key), True
+        if not asked:
             arguments = await self.permit(step, tool, arguments)
         account = self.account(step.id)
         await account.reserve(ONE)
@@ -96,7 +94,10 @@ class Calls:
             if not repeatable:
                 await self._keep(step, tool, key, result, intended=True, uncertain=True)
                 self._told(step, tool, key, result, time.perf_counter() - start)
-                raise Halt("uncertain", f"it is not known whether {tool.id} was done: {error}") from None
+                answer = await self.approvals.uncertain(step, tool, arguments, key, str(error))
+                if answer.decision == "text":
+                    return await self._taken(step, tool, key, answer.text)
+                return await self._make(step, tool, arguments, again(key))
         await self._keep(step, tool, key, result, intended=not repeatable)
         self._told(step, tool, key, result, time.perf_counter() - start)
         return result
@@ -116,6 +117,20 @@ class Calls:
             return ToolResult(str(error), is_error=True)
         except Exception as error:
             return ToolResult(f"{tool.id} broke: {type(error).__name__}: {error}", is_error=True)
+
+    def _from_before(self, step: Step, tool: Tool, arguments: dict[str, Json], key: str, call: Call) -> ToolResult:
+        """The result of a call that an earlier process made."""
+        kept = dict(call.outcome or {})
+        result = ToolResult(**{**kept, "files": tuple(kept.get("files", ()))})
+        self._tell(step, tool, key, arguments)
+        self._told(step, tool, key, result, 0.0, kept=True)
+        return result
+
+    async def _taken(self, step: Step, tool: Tool, key: str, text: str) -> ToolResult:
+        """The result of a call that a person says was made."""
+        result = ToolResult(text or "Done.")
+        await self._keep(step, tool, key, result, intended=True)
+        return result
 
     async def _keep(
         self, step: Step, tool: Tool, key: str, result: ToolResult, *, intended: bool = False, uncertain: bool = False
@@ -143,6 +158,11 @@ class Calls:
                 kept=kept,
             )
         )
+
+
+def again(key: str) -> str:
+    """The key of a call that a person wants made again; should its end stay unknown too, they are asked again."""
+    return digest_of(key, "again")
 
 
 def _shown(value: Json) -> Json:

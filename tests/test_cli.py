@@ -295,7 +295,7 @@ def test_quiet_says_nothing_but_the_answer(scripted: Cli) -> None:
 def test_json_is_exactly_one_object(scripted: Cli) -> None:
     done = scripted("run", "--json", "count")
     result = json.loads(done.out)
-    assert set(result) == {"run_id", "status", "answer", "route", "plan", "steps", "usage"}
+    assert set(result) == {"run_id", "status", "answer", "route", "plan", "steps", "questions", "usage"}
     assert (result["status"], result["steps"][0]["value"]) == ("succeeded", 3)
 
 

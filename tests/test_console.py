@@ -176,7 +176,7 @@ def test_a_side_effect_is_asked_about_first(terminal: Open, tmp_path: Path, answ
     console = terminal()
     console.wait_for(PROMPT)
     console.type("count and write\r")
-    assert "number=3" in console.wait_for("[y/N]")
+    assert "number=3" in console.wait_for("[y once")
     console.type(f"{answer}\r")
     console.wait_for("✓ s2" if done else "✗ s2")
     assert (tmp_path / "folder" / "number.txt").exists() is done
@@ -186,7 +186,7 @@ def test_yes_asks_nothing(terminal: Open, tmp_path: Path) -> None:
     console = terminal("console", "--yes")
     console.wait_for(PROMPT)
     console.type("count and write\r")
-    assert "[y/N]" not in console.wait_for("✓ s2")
+    assert "[y once" not in console.wait_for("✓ s2")
 
 
 def test_what_was_typed_is_there_again_in_the_next_console(terminal: Open) -> None:
@@ -220,7 +220,7 @@ def test_a_request_that_cannot_be_one_is_one_line_and_the_console_stays(terminal
 
 def test_a_run_on_a_terminal_asks_too(terminal: Open, tmp_path: Path) -> None:
     run = terminal("run", "count and write")
-    run.wait_for("[y/N]")
+    run.wait_for("[y once")
     run.type("y\n")
     assert run.wait_for_end() == 0
     assert (tmp_path / "folder" / "number.txt").read_text() == "3"

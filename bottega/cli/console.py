@@ -8,12 +8,12 @@ import click
 
 from ..core.errors import UsageError
 from ..settings import Settings
-from .options import workshop_options
+from .options import engine_options, workshop_options
 
 
 @click.command()
 @workshop_options
-@click.option("--yes", is_flag=True, help="Approve side effects without asking.")
+@engine_options
 def console(settings: Settings) -> int:
     """Talk with the workshop, one request after the other. `/help` lists what else can be typed."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

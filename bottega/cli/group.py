@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ("run", "Do a request and print the answer."),
     "plan": ("plan", "Show how a request would be done, and do nothing."),
     "route": ("route", "Show who would take a request, and how sure the router is."),
+    "runs": ("runs", "List, show, resume, answer and cancel runs."),
     "tools": ("tools", "List, search and show tools: the house's and your servers'."),
     "console": ("console", "Talk with the workshop (what `bottega` alone opens)."),
     "serve": ("serve", "Serve tools and the workshop over MCP, or task models over HTTP."),
@@ -100,6 +101,9 @@ def _outcome(arguments: Sequence[str]) -> int:
         if debug:
             raise
         return _say(error.message, error.hint, error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "bottega"
         return _say(_lower(error.format_message().rstrip(".")), f"{where} --help", error.exit_code)

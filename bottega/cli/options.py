@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import signal
 import sys
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..settings import Settings
+from ..settings import NAMES, Settings
 
 if TYPE_CHECKING:
+    from ..agents.plan import Budget
     from ..graphs.approvals import Approve
     from ..workshop import Bottega
 
@@ -22,31 +24,109 @@ T = TypeVar("T")
 
 
 def workshop_options(command: F) -> F:
-    """`--workspace`, `--mcp-config` and `--web`, given to the command as `settings`."""
+    """`--workspace`, `--mcp-config`, `--web` and `--ledger`, given to the command as `settings`."""
 
     @functools.wraps(command)  # which also carries over the options that `command` already has
-    def with_settings(workspace: str, mcp_config: str | None, web: bool, **rest: Any) -> Any:
-        flags = {"mcp_config": mcp_config, "web": web, "yes": rest.pop("yes", False)}
-        return command(settings=Settings.load(workspace, flags), **rest)
+    def with_settings(workspace: str, **rest: Any) -> Any:
+        flags = {name: rest.pop(name) for name in list(rest) if name in NAMES}
+        settings = Settings.load(workspace, flags)
+        extra = {name: rest.pop(name) for name in ("later", "approve_plan") if name in rest}
+        return command(settings=dataclasses.replace(settings, **extra), **rest)
 
-    wrapped: Any = with_settings
-    for option in (
-        click.option("--web", is_flag=True, help="Let tools reach the network."),
-        click.option("--mcp-config", metavar="FILE", help="A JSON file with mcpServers; added to the folder's own."),
+    wrapped: F = _with_options(
+        with_settings,
         click.option(
             "--workspace", metavar="DIR", default=".", help="The folder to work in instead of the current one."
         ),
-    ):
-        wrapped = option(wrapped)
-    return wrapped  # type: ignore[no-any-return]
+        click.option("--mcp-config", metavar="FILE", help="A JSON file with mcpServers; added to the folder's own."),
+        click.option("--web", is_flag=True, help="Let tools reach the network."),
+        click.option("--ledger", metavar="PLACE", help="Keep runs in this file or database URL; :memory: for not."),
+    )
+    return wrapped
+
+
+def engine_options(command: F) -> F:
+    """How a run is to be done: who is asked, who thinks, what it may spend."""
+    wrapped: F = _with_options(
+        command,
+        click.option(
+            "--yes", is_flag=True, help="Approve side effects inside the folder, and the tools of your servers."
+        ),
+        click.option("--later", is_flag=True, help="Let the run wait for approvals: bottega runs answer, then resume."),
+        click.option("--approve-plan", is_flag=True, help="Ask about the plan before it is done."),
+        *model_options(),
+        click.option(
+            "--budget", metavar="LIMITS", help="What it may spend: tokens=20000,cost=0.5,seconds=60,calls=40,depth=2"
+        ),
+    )
+    return wrapped
+
+
+def model_options() -> tuple[Callable[[Any], Any], ...]:
+    """`--model`, `--base-url` and `--planner`."""
+    return (
+        click.option("--model", metavar="NAME", help="A language model, for what the house models cannot do."),
+        click.option("--base-url", metavar="URL", help="An OpenAI-compatible server that has the model."),
+        click.option(
+            "--planner",
+            type=click.Choice(["house", "llm", "none"]),
+            help="Who plans: the house models (default), the language model, or nobody.",
+        ),
+    )
+
+
+def _with_options(command: Any, *options: Callable[[Any], Any]) -> Any:
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def opened(settings: Settings, approve: Approve = None) -> Bottega:
-    """The workshop of these settings, to be used `async with`. `approve` as in `Bottega`; `--yes` goes before it."""
+    """The workshop of these settings, to be used `async with`. `approve` as in `Bottega`; `--yes` goes before it.
+
+    Raises `UsageError` for a budget or a model that cannot be.
+    """
     from ..workshop import Bottega
 
-    answer: Approve = "all" if settings.yes else approve
-    return Bottega(settings.workspace, servers=settings.mcp_config, web=settings.web, approve=answer)
+    answer: Approve = "all" if settings.yes else "later" if settings.later else approve
+    model: Any = settings.model
+    if model is not None:
+        from ..models.chat import open_chat
+
+        model = open_chat(model, base_url=settings.base_url, api_key=settings.api_key)
+    named: dict[str, Any] = {"planner": settings.planner} if settings.planner else {}
+    return Bottega(
+        settings.workspace,
+        servers=settings.mcp_config,
+        web=settings.web,
+        approve=answer,
+        approve_plan=settings.approve_plan,
+        model=model,
+        budget=_budget(settings.budget),
+        ledger=settings.ledger,
+        **named,
+    )
+
+
+def _budget(text: str | None) -> Budget | None:
+    """A budget of `tokens=20000,seconds=60`."""
+    if not text:
+        return None
+    from pydantic import ValidationError
+
+    from ..agents.plan import Budget
+    from ..core.errors import UsageError
+
+    hint = "such as tokens=20000,cost=0.5,seconds=60,calls=40,depth=2"
+    try:
+        parts = dict(part.strip().split("=", 1) for part in text.split(","))
+        return Budget.model_validate(parts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"the budget {text!r} cannot be: {where}: {first['msg'].lower()}", hint=hint) from None
+    except ValueError:
+        raise UsageError(f"the budget {text!r} cannot be", hint=hint) from None
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
@@ -68,10 +148,3 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 def can_ask() -> bool:
     """Whether there is a person to ask: a terminal on both sides."""
     return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-async def ask(question: str) -> bool:
-    """Asks yes or no on stderr; anything but y and yes is no, an end of input too."""
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    answer = await asyncio.to_thread(sys.stdin.readline)
-    return answer.strip().lower() in ("y", "yes")

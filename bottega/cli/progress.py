@@ -47,7 +47,7 @@ class Progress:
             case "step_finished":
                 self._running.pop(event.result.step, None)
                 self._finished(event.result)
-            case "approval_asked":
+            case "question_asked":
                 self.pause()
                 return
             case "run_finished":

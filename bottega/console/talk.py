@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ..cli.asking import Asker
 from ..cli.options import opened
 from ..cli.output import columns, plan_lines
 from ..cli.progress import Progress
@@ -22,7 +23,6 @@ from ..settings import Settings
 from ..tools.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ..graphs.approvals import ApprovalRequest
     from ..workshop import Bottega
 
 IMPATIENCE = 2.0
@@ -166,23 +166,18 @@ class Console:
         if record.result is not None:
             print(f"\n{plain(record.result.answer)}\n", flush=True)
 
-    async def _approve(self, asked: ApprovalRequest) -> bool:
+    async def _read(self, prompt: str) -> str | None:
         from prompt_toolkit import PromptSession
 
-        from ..cli.run import approval_question
-
-        self._progress.pause()
         try:
-            answer: str = await PromptSession[str]().prompt_async(
-                f"{approval_question(asked)} [y/N] ", handle_sigint=False
-            )
+            answer: str = await PromptSession[str]().prompt_async(prompt, handle_sigint=False)
         except (EOFError, KeyboardInterrupt):
-            return False
-        return answer.strip().lower() in ("y", "yes")
+            return None
+        return answer
 
     async def _opened(self) -> Bottega:
         if self._bottega is None:
-            self._bottega = opened(self._settings, self._approve)
+            self._bottega = opened(self._settings, Asker(self._read, self._progress.pause))
         return self._bottega
 
     def _load(self) -> None:

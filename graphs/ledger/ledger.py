@@ -39,6 +39,10 @@ class Ledger:
         """Where it is, without a password."""
         return self._store.url
 
+    def prepare(self) -> None:
+        """Opens the database and makes the tables; otherwise the first use does."""
+        self._store.do(lambda connection: None)
+
     async def create(self, request: str, workspace: str, budget: Budget) -> RunWriter:
         """A new run, leased to the caller."""
         run, owner = new_id("run"), new_owner()
@@ -108,7 +112,7 @@ class Ledger:
             row = connection.execute(select(t.runs).where(t.runs.c.id == run)).mappings().first()
             if row is None:
                 raise UsageError(f"there is no run {run!r}", hint="`bottega runs list` shows what there is")
-            return _record(connection, row)
+            return _record(connection, row, self._store.now(connection))
 
         return await self._store.run(work)
 
@@ -303,7 +307,7 @@ def _asked(row: RowMapping) -> AskedQuestion:
     return AskedQuestion(row["run"], Question.model_validate_json(row["question"]), row["asked"], answer)
 
 
-def _record(connection: Connection, row: RowMapping) -> RunRecord:
+def _record(connection: Connection, row: RowMapping, now: float) -> RunRecord:
     run = row["id"]
 
     def of(table: Table, *order: str) -> Sequence[RowMapping]:
@@ -315,7 +319,7 @@ def _record(connection: Connection, row: RowMapping) -> RunRecord:
     result = unpack(row["result"], artifacts) if row["result"] else {}
     waiting = sum(asked.answer is None for asked in questions.values())
     return RunRecord(
-        summary=_summary(row, waiting, 0.0),
+        summary=_summary(row, waiting, now),
         state=json.loads(row["state"]),
         budget=Budget.model_validate_json(row["budget"]),
         seconds=row["seconds"],

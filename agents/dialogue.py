@@ -23,6 +23,7 @@ from .material import DATA_RULE, Shelf, digest
 from .offers import Ability, Offers, Outcome, offered
 from .plan import Step, StepResult, StepStatus, ToolCall
 from .readable import clean, readable
+from .search import Search
 
 if TYPE_CHECKING:
     from .specialist import Specialist, StepContext
@@ -174,11 +175,11 @@ class _Dialogue:
 
     async def _offer_tools(self) -> str:
         """Offers all tools, or, of many, the best for the task. Gives the rule that comes with that."""
-        finder = self._context.finder
-        if finder is None or len(self._usable) <= FEW:
+        if len(self._usable) <= FEW:
             for tool in self._usable:
                 self._offer(tool)
             return ""
+        finder = Search(self._context.finder)
 
         async def find_tools(arguments: dict[str, Json]) -> Outcome:
             room = min(BEST, MOST - len(self._offers))

@@ -25,7 +25,7 @@ You write the answer to a request, from the results of the work that was done fo
 - Answer in the language of the request, in short and plain words."""
 
 MOST_SHOWN, SHOWN_RESULT, LEAST_SHOWN = 60_000, 4_000, 200
-"""Characters of all results together, and of one of them, that the model is shown; with less of each it is not asked."""
+"""Characters of all results together, and of one, that the model is shown; with less of each it is not asked."""
 
 _CITED = re.compile(r"\[([\w/-]+(?:\s*[,;]\s*[\w/-]+)*)\]")
 _LIKE_A_STEP = re.compile(r"s\d+")

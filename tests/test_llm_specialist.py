@@ -656,3 +656,16 @@ def test_a_tool_that_gives_data_alone_is_shown_it() -> None:
     model = ScriptedModel([wants("stock_level", sku="A"), "35"])
     Shop(model, clerk.own_tools).perform(clerk, STEP)
     assert '{"pieces": 35}' in last(model)
+
+
+def test_tools_are_found_by_their_words_where_nothing_else_finds_them() -> None:
+    class Blind:
+        async def find_tools(self, query: str, tools: Sequence[Tool], limit: int) -> Sequence[Tool]:
+            raise ModelError("the retriever is not installed")
+
+    for finder in (None, Blind()):
+        model = ScriptedModel([wants("find_tools", query="reads letters"), "ok"])
+        Shop(model, many(5_000), finder=finder).perform(generalist(), STEP)
+        assert names(model.requests[0])[2] == "stock_level"
+        assert names(model.requests[1])[-1] == "read_letter"
+        assert len(model.requests[1].tools) < 20

@@ -8,7 +8,7 @@ from ...core.errors import BottegaError, BudgetExceeded, LedgerError, RunBusy
 from ..plan import Plan, StepResult
 from ..planning import Planner, PlanningContext
 
-SURE = 0.6
+SURE = 0.7
 """Least confidence of each step in a plan of the house that is taken as it is."""
 
 _NOT_OURS = (BudgetExceeded, LedgerError, RunBusy)

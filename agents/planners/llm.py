@@ -10,6 +10,7 @@ from ...models.chat import ChatReply, ChatRequest, Message
 from ...tools import Tool
 from ..plan import Plan, Step, StepResult, renamed
 from ..planning import Finder, PlanningContext
+from ..search import Search
 from .briefing import RULES, briefing, form_of_plans, queries, revision
 from .reading import Faults, read_plan
 
@@ -26,14 +27,13 @@ Send the whole plan again, put right, as JSON alone."""
 
 
 class LLMPlanner:
-    """Plans with the run's language model. `finder` chooses the tools that the model is shown; without one it is shown
-    the first ones of the catalog.
+    """Plans with the run's language model. `finder` chooses the tools that the model is shown.
 
     Raises, beside `PlanError`, what the model raises: `ModelError`, `ServerError`, `BudgetExceeded`.
     """
 
     def __init__(self, finder: Finder | None = None) -> None:
-        self._finder = finder
+        self._finder = Search(finder)
 
     async def plan(self, request: str, context: PlanningContext) -> Plan:
         """The plan for a request; raises `PlanError` where there is no model, or where it twice makes none."""
@@ -67,8 +67,6 @@ class LLMPlanner:
         """All tools where there are few, else the best for each of `wanted`, in turn."""
         if len(tools) <= FEW:
             return tools
-        if self._finder is None:
-            return tools[:MOST]
         found = [await self._finder.find_tools(query, tools, MOST) for query in wanted]
         in_turn = (hits[rank] for rank in range(MOST) for hits in found if rank < len(hits))
         return list({tool.id: tool for tool in in_turn}.values())[:MOST]

@@ -30,12 +30,12 @@ class Garbled:
 
 @dataclass(frozen=True)
 class Cut:
-    """A reply that ends after `pieces` of its stream: `dropped` with the connection, or `ended` as if it were whole,
-    but without a reason. What is not streamed is cut in the middle of its body."""
+    """A reply of which only `pieces` of its stream come, then nothing more: `dropped` with the connection, `ended` as
+    if it were whole, but without a reason, or `stalled`, the connection open. Not streamed, its body is cut."""
 
     reply: str | ChatReply
     pieces: int = 1
-    how: Literal["dropped", "ended"] = "dropped"
+    how: Literal["dropped", "ended", "stalled"] = "dropped"
 
 
 @dataclass(frozen=True)

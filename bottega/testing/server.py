@@ -169,9 +169,8 @@ class ChatServer:
                 if pause:
                     await asyncio.sleep(pause)
                 _write_event(writer, {**frame, "choices": [{"index": 0, **piece}]})
-            if cut and cut.how == "dropped":
-                await writer.drain()
-                raise ConnectionResetError
+            if cut:
+                await _leave(writer, cut)
             if not cut and (body.get("stream_options") or {}).get("include_usage"):
                 _write_event(writer, {**frame, "choices": [], "usage": usage})
             if not cut:
@@ -181,14 +180,22 @@ class ChatServer:
             await asyncio.sleep(pause)
             choice = {"index": 0, "message": _message(reply), "finish_reason": None if cut else reply.finish}
             whole = {**frame, "object": "chat.completion", "choices": [choice], "usage": usage}
-            if cut and cut.how == "dropped":
-                _write_all(writer, 200, json.dumps(whole).encode(), missing=20)
-                await writer.drain()
-                raise ConnectionResetError
-            _write(writer, 200, whole)
+            _write_all(writer, 200, json.dumps(whole).encode(), missing=20 if cut and cut.how != "ended" else 0)
+            if cut:
+                await _leave(writer, cut)
         if not cut:
             self.input_tokens += read
             self.output_tokens += usage["completion_tokens"]
+
+
+async def _leave(writer: asyncio.StreamWriter, cut: Cut) -> None:
+    """What becomes of the connection of a reply that is cut."""
+    if cut.how == "ended":
+        return
+    await writer.drain()
+    if cut.how == "stalled":
+        await asyncio.Event().wait()
+    raise ConnectionResetError
 
 
 async def _request(reader: asyncio.StreamReader) -> tuple[str, bytes]:

@@ -24,7 +24,7 @@ class Patience:
 
     It tries again up to `retries` times, at first after about `first_wait`, then after twice as long each time, or
     when the server said. It waits no longer than `longest_wait`: then the error says when to try again. It gives up a
-    connection that is not there after `connect`, and one on which nothing comes for `silence`.
+    connection that is not there after `connect`, and a reply of which nothing comes for `silence`: not tried again.
     """
 
     retries: int = 3
@@ -138,4 +138,4 @@ class _Heard:
 
 def _broken_off(failure: Failure) -> Failure:
     """A failure after which nothing is tried again, as a part of the reply was shown already."""
-    return Failure(f"{failure}, after a part of the reply was shown", again=True, wait=failure.wait, hint="ask again")
+    return Failure(f"{failure}, after a part of the reply was shown", away=True, wait=failure.wait, hint="ask again")

@@ -28,15 +28,24 @@ _NO_CREDIT = (
 class Failure(Exception):
     """One try that failed. Its text goes on from the server's name: `refused the key`.
 
-    `again`: another try may do better; `wait`: how many seconds the server asked for until then. `said`: all of the
+    `again`: another try may do better; `wait`: how many seconds the server asked for until then. `away`: it is the
+    server that is in trouble, and not the request; always so where another try may do better. `said`: all of the
     server's words with its codes, where it refused the request.
     """
 
     def __init__(
-        self, what: str, *, again: bool = False, wait: float | None = None, hint: str = "", said: str = ""
+        self,
+        what: str,
+        *,
+        again: bool = False,
+        wait: float | None = None,
+        away: bool = False,
+        hint: str = "",
+        said: str = "",
     ) -> None:
         super().__init__(what)
         self.again = again
+        self.away = away or again
         self.wait = wait
         self.hint = hint
         self.said = said
@@ -103,7 +112,7 @@ def asked_wait(headers: Mapping[str, str]) -> float | None:
 def error_of(failure: Failure, name: str, secrets: tuple[str, ...]) -> BottegaError:
     """What a person is told about a failure of the server `name` that no other try mended: one line, no secrets."""
     text = redact(f"{name} {failure}", secrets)
-    if not failure.again:
+    if not failure.away:
         return ModelError(text, hint=failure.hint or None)
     hint = failure.hint or "try again later"
     if failure.wait is not None:

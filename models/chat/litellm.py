@@ -105,7 +105,7 @@ class LiteLLMChat:
             async with asyncio.timeout(silence):
                 return await work
         except TimeoutError:
-            raise Failure(f"said nothing for {silence:g} s", again=True) from None
+            raise Failure(f"said nothing for {silence:g} s", away=True) from None
         except Exception as error:
             raise _failure(error) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -54,14 +55,16 @@ class OpenAIChat:
             usable = False
         if not usable or not base_url.isprintable() or " " in base_url:
             raise UsageError("the base URL is not one", hint="it looks like http://127.0.0.1:8000/v1")
-        if api_key and not (api_key.isascii() and api_key.isprintable() and api_key == api_key.strip()):
+        if api_key and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
             raise UsageError("the API key has characters that no key has", hint="look for spaces or line ends in it")
         self._model = model
         self._base_url = base_url
+        self.address = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
+        """Where the server is, without a password."""
         self._api_key = api_key
         self._carrier = Carrier(
             model=model,
-            name=f"{model} at {address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}",
+            name=f"{model} at {self.address}",
             price=price,
             secrets=tuple(filter(None, (api_key, address.password))),
             patience=patience,
@@ -95,6 +98,8 @@ class OpenAIChat:
         import openai
 
         patience = self._carrier.patience
+        # Without TLS there is nobody to trust, and the certificates need not be read, which takes longer than a call.
+        trusted = True if self._base_url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._loop = asyncio.get_running_loop()
         try:
             self._library = openai.AsyncOpenAI(
@@ -102,7 +107,7 @@ class OpenAIChat:
                 api_key=self._api_key or "none",
                 max_retries=0,
                 http_client=openai.DefaultAsyncHttpxClient(
-                    timeout=openai.Timeout(patience.silence, connect=patience.connect)
+                    timeout=openai.Timeout(patience.silence, connect=patience.connect), verify=trusted
                 ),
             )
         except _http().InvalidURL as error:
@@ -138,7 +143,7 @@ class OpenAIChat:
         cause = error.__cause__ or error
         kind, patience = type(cause).__name__, self._carrier.patience
         if kind == "ReadTimeout":
-            return Failure(f"said nothing for {patience.silence:g} s", again=True)
+            return Failure(f"said nothing for {patience.silence:g} s", away=True)
         if kind == "ConnectTimeout":
             return Failure(f"did not answer within {patience.connect:g} s", again=True, hint="check the base URL")
         if kind == "ConnectError":

@@ -188,10 +188,12 @@ class Assembly:
         ids: set[str] = set()
         uses: list[ToolUse] = []
         for n, call in enumerate(self._calls):
-            id = call["id"] if call["id"] and call["id"] not in ids else f"call_{turn}_{n}"
+            id = _valid(call["id"]) or f"call_{turn}_{n}"
+            while id in ids:
+                id += "_"
             ids.add(id)
             arguments = _valid(call["arguments"]) or "{}"
-            uses.append(ToolUse(id=_valid(id), name=_valid(call["name"]), arguments=arguments))
+            uses.append(ToolUse(id=id, name=_valid(call["name"]), arguments=arguments))
         finish = FINISHES.get(self.finish, "stop")
         text = "".join(self._texts)
         if self._refusals and not text:

@@ -89,7 +89,7 @@ def test_the_server_is_what_openais_own_client_expects() -> None:
         assert [model.id for model in client.models.list()] == ["scripted"]
         server.assert_done()
     assert server.calls == 4
-    assert (server.input_tokens, server.output_tokens) == (4, 8)
+    assert (server.input_tokens, server.output_tokens) == (4, 10)
 
 
 def test_faults_come_as_they_are_ordered() -> None:

@@ -106,10 +106,9 @@ class ChatServer:
         self._under_way += 1
         self.peak = max(self.peak, self._under_way)
         try:
-            try:
-                body = json.loads(content)
-            except ValueError:
-                _write(writer, 400, {"error": {"message": "the body is not JSON"}})
+            body = _object(content)
+            if body is None:
+                _write(writer, 400, {"error": {"message": "the body is no JSON object"}})
                 return
             answer = await self._answer(body)
             if self.latency:
@@ -205,6 +204,14 @@ async def _request(reader: asyncio.StreamReader) -> tuple[str, bytes]:
     start = (lower := head.lower()).find(b"\r\ncontent-length:")
     length = int(lower[start + 17 : lower.find(b"\r\n", start + 17)]) if start >= 0 else 0
     return path, await reader.readexactly(length)
+
+
+def _object(content: bytes) -> Body | None:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _write(writer: asyncio.StreamWriter, status: int, body: Body, headers: Mapping[str, str] | None = None) -> None:

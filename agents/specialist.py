@@ -149,12 +149,13 @@ class Specialist:
         return not self.tools and not self.team and self.model is None
 
     def usable(self, catalog: Iterable[Tool]) -> tuple[Tool, ...]:
-        """The tools of `catalog` that it may use."""
+        """The tools of `catalog` that it may use, and those it brings along, which are in the catalog or not."""
         if self.general:
             return tuple(catalog)
         names = {part for part in self.tools if isinstance(part, str)}
-        own = {t.id for t in self.own_tools}
-        return tuple(t for t in catalog if t.server in names or t.id in own)
+        own = {t.id: t for t in self.own_tools}
+        found = {t.id: t for t in catalog if t.server in names or t.id in own}
+        return tuple((found | {id: t for id, t in own.items() if id not in found}).values())
 
     async def perform(self, step: Step, inputs: Mapping[str, StepResult], context: StepContext) -> StepResult:
         """Does `step`, whose `inputs` are the results it needs. What goes wrong is in the result.

@@ -641,6 +641,21 @@ def test_a_leader_without_tools_of_its_own_has_its_team_alone() -> None:
     assert generalist().usable(SHOP) == SHOP
 
 
+def test_what_a_colleague_brings_along_need_not_be_in_the_catalog() -> None:
+    scout = Specialist("scout", "Looks up.", prompt="ROLE scout", tools=[replace(SHOP[0], server="")])
+    boss = Specialist("boss", "Leads.", prompt="ROLE boss", team=(scout,))
+
+    def reply(request: ChatRequest) -> ChatReply | str:
+        if len(request.messages) > 2:
+            return "7"
+        scouts = "ROLE scout" in request.messages[0].content
+        return wants("stock_level", sku="A") if scouts else wants("ask_scout", task="stock of A")
+
+    shop = Shop(ScriptedModel(reply), ())
+    assert shop.perform(boss, STEP).value == "7"
+    assert shop.called == ["s1/scout scout/stock_level {'sku': 'A'}"]
+
+
 def test_a_structured_answer_is_valid_json_in_the_prompt() -> None:
     model = ScriptedModel(["{}"])
     Shop(model).perform(replace(CLERK, returns={"type": "object"}), STEP)

@@ -104,6 +104,15 @@ def test_the_model_is_shown_all_that_a_plan_may_be_made_of(folder: Workspace) ->
     assert form["properties"]["steps"]["items"]["properties"]["tool"]["enum"][-2:] == ["shop/order", None]
 
 
+def test_no_step_takes_the_id_of_a_result_that_is_given(folder: Workspace) -> None:
+    """A reference to it would mean either."""
+    earlier = {"s1": StepResult(step="s1", status="succeeded", value={"sku": "L-204"})}
+    model = ScriptedModel([plan_text(a_step("s1")), plan_text(a_step("s2", arguments={"sku": {"from": "s1"}}))])
+    plan = asyncio.run(LLMPlanner().plan(REQUEST, context_of(model, folder, given=earlier)))
+    assert [s.id for s in plan.steps] == ["s2"]
+    assert "take another one" in model.requests[1].messages[-1].content
+
+
 def test_what_a_tool_says_of_its_parameters_is_shown(folder: Workspace) -> None:
     schema = {
         "type": "object",

@@ -89,7 +89,10 @@ def briefing(request: str, tools: Sequence[Tool], context: PlanningContext) -> s
     parts = [_listed("Tools", map(_tool, tools)), _listed("Specialists", map(_specialist, context.specialists))]
     if context.given:
         given = (as_data(id, clean(digest(result), SHOWN_RESULT)) for id, result in context.given.items())
-        parts.append("\n".join(["Results that are there already, to be referred to like those of steps:", *given]))
+        head = (
+            "Results that are there already. Refer to them like to those of steps, and give no step one of their ids:"
+        )
+        parts.append("\n".join([head, *given]))
     if files := context.workspace.files(limit=MOST_FILES):
         parts.append(f"Some files of the workspace:\n{as_data('workspace', clean(', '.join(files)))}")
     for shown in context.demonstrations[:MOST_DEMONSTRATIONS]:

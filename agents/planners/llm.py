@@ -38,7 +38,8 @@ class LLMPlanner:
     async def plan(self, request: str, context: PlanningContext) -> Plan:
         """The plan for a request; raises `PlanError` where there is no model, or where it twice makes none."""
         tools = await self._tools(queries(request), context.tools)
-        plan = await _asked(briefing(request, tools, context), request, tools, context, tuple(context.given))
+        given = tuple(context.given)
+        plan = await _asked(briefing(request, tools, context), request, tools, context, given, taken=given)
         if not plan.steps:
             raise PlanError("the language model planned no step", hint="say more plainly what is to be done")
         return plan
@@ -73,7 +74,12 @@ class LLMPlanner:
 
 
 async def _asked(
-    told: str, request: str, tools: Sequence[Tool], context: PlanningContext, given: Sequence[str]
+    told: str,
+    request: str,
+    tools: Sequence[Tool],
+    context: PlanningContext,
+    given: Sequence[str],
+    taken: Sequence[str] = (),
 ) -> Plan:
     """The model's plan; once told what is wrong with it, it may put that right."""
     if context.complete is None:
@@ -84,7 +90,8 @@ async def _asked(
     for _ in range(2):
         reply = await context.complete(ChatRequest(messages=tuple(messages), output=form))
         try:
-            return _read(reply, request, context, given)
+            _whole(reply)
+            return read_plan(reply.text, request, context.tools, context.specialists, given, taken)
         except Faults as error:
             faults = error.found[:10]
         if reply.text:
@@ -95,12 +102,12 @@ async def _asked(
     raise PlanError(f"the language model made no plan that can be used: {faults[0]}{more}")
 
 
-def _read(reply: ChatReply, request: str, context: PlanningContext, given: Sequence[str]) -> Plan:
+def _whole(reply: ChatReply) -> None:
+    """Raises `Faults` for a reply that was not finished."""
     if reply.finish == "length":
         raise Faults(["it was cut off because it is too long: make fewer steps, in fewer words"])
     if reply.finish == "content_filter":
         raise Faults(["it was held back by a content filter"])
-    return read_plan(reply.text, request, context.tools, context.specialists, given)
 
 
 def _lost(plan: Plan, results: Mapping[str, StepResult]) -> list[str]:

@@ -34,11 +34,13 @@ def read_plan(
     tools: Sequence[Tool],
     specialists: Sequence[Specialist],
     given: Collection[str] = (),
+    taken: Collection[str] = (),
 ) -> Plan:
     """The plan in what a model said, its steps in an order in which they may run. Raises `Faults`.
 
-    `given` are steps outside the plan whose results it may use. What is meant beyond doubt is put right: the id of a
-    tool written otherwise, a name of a specialist in other letters, one who may not use the tool of the step.
+    `given` are steps outside the plan whose results it may use, `taken` ids that no step of it may have. What is meant
+    beyond doubt is put right: the id of a tool written otherwise, a name of a specialist in other letters, one who may
+    not use the tool of the step.
     """
     steps: list[Step] = []
     found: list[str] = []
@@ -50,6 +52,8 @@ def read_plan(
             found += faults.found
             continue
         steps.append(step)
+        if step.id in taken:
+            found.append(f"step {step.id}: this is the id of a result that is there already; take another one")
         if step.tool is not None:
             found += [f"step {step.id}: {what}" for what in _misuse(step, by_id[step.tool])]
     if found:

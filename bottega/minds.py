@@ -1,18 +1,29 @@
-"""Who thinks in a workshop: planner, router, and those who bind and search; made of what its user asked for."""
+"""Who thinks in a workshop: planner, router, and those who bind, search and report; made of what its user asked for."""
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .agents.planning import Binder, Comparer, Finder, Planner, Router
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .agents.plan import Plan, StepResult
+    from .agents.planners.house import HousePlanner
     from .agents.readable import Nearness
-    from .models.chat import ChatClient
+    from .models.chat import ChatClient, ChatReply, ChatRequest
+    from .models.house.retriever import RetrieverModel
 
 PlannerName = Literal["house", "llm", "none"]
+Complete = Callable[["ChatRequest"], Awaitable["ChatReply"]]
+Tell = Callable[["Plan", Mapping[str, "StepResult"], Complete], Awaitable[str]]
 
 
 @dataclass(frozen=True)
@@ -25,10 +36,17 @@ class Minds:
     nearness: Nearness | None
     finder: Finder | None
     chat: ChatClient | None
+    tell: Tell | None
+    """Composes the answer by a language model; None leaves it to the reporter."""
 
 
-def minds_of(planner: Planner | PlannerName, router: Router | None, model: str | ChatClient | None) -> Minds:
-    """The minds of a workshop. Raises `UsageError` for a model that cannot be."""
+def minds_of(
+    planner: Planner | PlannerName, router: Router | None, model: str | ChatClient | None, workspace: Path
+) -> Minds:
+    """The minds of a workshop in a folder, whose workflows the planner of the house knows.
+
+    Raises `UsageError` for a model that cannot be, `ConfigError` for a workflow that cannot be read.
+    """
     chat = _opened(model) if isinstance(model, str) else model
     if not isinstance(planner, str):
         return Minds(
@@ -38,23 +56,57 @@ def minds_of(planner: Planner | PlannerName, router: Router | None, model: str |
             planner.nearness if isinstance(planner, Comparer) else None,
             planner if isinstance(planner, Finder) else None,
             chat,
+            tell=None,
         )
     from platformdirs import user_cache_path
 
     from .agents.planners.house import HousePlanner
 
     house = HousePlanner(user_cache_path("bottega") / "vectors.npz")
-    named: dict[str, Planner | None] = {"house": house, "none": None}
+    if planner == "none":
+        return Minds(None, None, house, house.nearness, house, chat, tell=None)
+    if planner == "llm":
+        from .agents.planners.llm import LLMPlanner
+        from .agents.teller import tell
+
+        return Minds(LLMPlanner(house), router, house, house.nearness, house, chat, tell=tell)
+    return _house_minds(house, router, chat, workspace)
+
+
+def _house_minds(house: HousePlanner, router: Router | None, chat: ChatClient | None, workspace: Path) -> Minds:
+    from .agents.workflows import read_workflows
+
+    planner: Planner = house
     if chat is not None:
         from .agents.planners.escalating import EscalatingPlanner
         from .agents.planners.llm import LLMPlanner
 
-        named |= {"llm": LLMPlanner(house), "house": EscalatingPlanner(house, LLMPlanner(house))}
-    if router is None and planner == "house" and chat is None:
+        planner = EscalatingPlanner(house, LLMPlanner(house))
+    elif router is None:
+        # Where there is a language model, what no specialist here is for may be done all the same.
         from .agents.router import Router as HouseRouter
 
         router = HouseRouter.open()
-    return Minds(named[planner], router, house, house.nearness, house, chat)
+    if workflows := read_workflows(workspace):
+        from .agents.planners.matching import WorkflowMatcher
+        from .agents.planners.workflows import WorkflowPlanner, WorkflowRouter
+
+        matcher = WorkflowMatcher(workflows, encoder())
+        planner = WorkflowPlanner(planner, matcher)
+        router = WorkflowRouter(router, matcher) if router is not None else None
+    return Minds(planner, router, house, house.nearness, house, chat, tell=None)
+
+
+def encoder() -> Callable[[Sequence[str]], NDArray[np.float32]]:
+    """Vectors of requests by the house's retriever, which is opened when first needed."""
+
+    @functools.cache
+    def opened() -> RetrieverModel:
+        from .models.house.retriever import RetrieverModel
+
+        return RetrieverModel.open()
+
+    return lambda texts: opened().encode_requests(list(texts))
 
 
 def _opened(model: str) -> ChatClient:

@@ -10,9 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .agents.network import Network
 from .agents.plan import Answer, Budget, Plan, Question, Route, RunResult
 from .agents.planning import Planner, PlanningContext, Router
-from .agents.specialist import Specialist, house_specialists
+from .agents.specialist import Specialist, generalist, house_specialists
+from .agents.weights import Weights
 from .core.errors import PlanError, UsageError
 from .graphs.approvals import Approve
 from .graphs.events import Emit, Event, Level
@@ -88,7 +90,7 @@ class Bottega:
         if planner == "llm" and model is None:
             raise UsageError("the planner 'llm' needs a language model", hint="name one: model=...")
         self.workspace = Workspace.at(workspace)
-        self.specialists = _staff(tuple(specialists))
+        self.specialists = _with_house(tuple(specialists))
         self.notices: tuple[tuple[Level, str], ...] = ()
         """What the last look at tools and servers found worth telling, as (level, text)."""
         self._servers = servers
@@ -262,13 +264,15 @@ class Bottega:
         return Crew(
             workspace=self.workspace,
             tools=tools,
-            specialists=self.specialists,
+            specialists=self._staff(minds.chat),
             planner=minds.planner,
             router=minds.router,
             binder=minds.binder,
             nearness=minds.nearness,
             finder=minds.finder,
             chat=minds.chat,
+            tell=minds.tell,
+            network=await self._network(ledger),
             policy=Policy((*self._rules, *read_rules(self.workspace)), web=self._web, remote=remote),
             approve=self._approve,
             approve_plan=self._approve_plan,
@@ -282,10 +286,20 @@ class Bottega:
     def _remember(self, rule: Rule) -> None:
         keep_rule(self.workspace, rule)
 
+    def _staff(self, chat: ChatClient | None) -> tuple[Specialist, ...]:
+        """The specialists; with a language model, one more who does by it what nobody could bind to a tool."""
+        if chat is None or any(s.name == "generalist" for s in self.specialists):
+            return self.specialists
+        return (*self.specialists, generalist(asks=self._approve is not None))
+
+    async def _network(self, ledger: Ledger) -> Network:
+        """The specialists as they pass work on among themselves, with what the ledger knows of how that went."""
+        return Network(Weights(await ledger.edges()))
+
     def _thinking(self) -> Minds:
         """Who plans, routes, binds and searches; made when first needed."""
         if self._minds is None:
-            self._minds = minds_of(self._planner, self._router, self._model)
+            self._minds = minds_of(self._planner, self._router, self._model, self.workspace.root)
         return self._minds
 
     def _kept(self) -> Ledger:
@@ -387,7 +401,7 @@ def _context(crew: Crew) -> PlanningContext:
     return PlanningContext(crew.workspace, crew.tools, crew.specialists, lambda level, text: None)
 
 
-def _staff(own: Sequence[Specialist]) -> tuple[Specialist, ...]:
+def _with_house(own: Sequence[Specialist]) -> tuple[Specialist, ...]:
     """The specialists of a workshop: one's own first, then those of the house whose names are free."""
     names = [specialist.name for specialist in own]
     if twice := next((name for name in names if names.count(name) > 1), None):

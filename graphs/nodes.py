@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 from ..agents.arguments import calls_of, check
 from ..agents.plan import Json, Plan, RunStatus, Step, StepResult, references
 from ..agents.reporter import Report, report
-from ..core.errors import BottegaError, BudgetExceeded, Halt, PermissionNeeded, ToolError
+from ..core.errors import BottegaError, BudgetExceeded, Halt, ModelError, PermissionNeeded, ServerError, ToolError
 from ..tools import Tool
 from .events import Planned, Routed
 from .scheduler import FATAL, UNFINISHED, run_steps
@@ -48,6 +48,9 @@ class State(TypedDict, total=False):
     exhausted: bool
     """... or that the budget is spent."""
 
+
+TOLD = ("succeeded", "partial")
+"""Statuses of runs whose answer a language model may compose."""
 
 Node = Callable[[State, "Run"], Awaitable[State]]
 
@@ -105,6 +108,14 @@ async def plan(state: State, run: Run) -> State:
         raise
     except BudgetExceeded as error:
         return State(**passed, problem=str(error), exhausted=True)
+    except (ModelError, ServerError) as error:
+        if count > 1:
+            made = None
+        elif run.crew.network is None:
+            return State(**passed, problem=str(error))
+        else:
+            run.notice("warning", f"there is no plan, the specialists share the work: {error}")
+            made = _shared(run.request)
     except BottegaError as error:
         if count == 1:
             return State(**passed, problem=str(error))
@@ -175,15 +186,24 @@ async def tell(state: State, run: Run) -> State:
         said = Report(status, state["problem"])
     else:
         said = report(run.plan, run.results, run.context.route)
+        complete = run.complete_as("report")
+        if run.crew.tell is not None and complete is not None and run.plan is not None and said.status in TOLD:
+            run.journal.begin("report", state.get("plans", 1))
+            with suppress(BudgetExceeded):  # then it is told in plain words
+                said = Report(said.status, await run.crew.tell(run.plan, run.results, complete))
     await run.finish(said)
     return State(at="report")
 
 
 async def _planned(run: Run) -> Plan:
-    """The plan of the planner; one step for all where there is none, for the specialists to share among themselves."""
+    """The plan of the planner; where there is none, one step for the specialists to share among themselves."""
     if run.crew.planner is not None:
         return await run.crew.planner.plan(run.request, run.context)
-    return Plan(request=run.request, steps=(Step(id="s1", instruction=run.request),))
+    return _shared(run.request)
+
+
+def _shared(request: str) -> Plan:
+    return Plan(request=request, steps=(Step(id="s1", instruction=request),))
 
 
 def _take(run: Run, made: Plan) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from ..agents.network import Network
 from ..agents.plan import Budget, Plan, Route, RunResult, StepResult
 from ..agents.planning import Binder, Finder, Planner, PlanningContext, Router
 from ..agents.readable import Nearness
@@ -35,6 +36,8 @@ from .nodes import NODES, SCHEMA, State, following
 from .slots import Slots
 from .steps import Steps
 
+Complete = Callable[[ChatRequest], Awaitable[ChatReply]]
+
 BEAT = 0.5
 """Seconds between two looks at whether the run is to be cancelled; each keeps the lease."""
 
@@ -48,13 +51,17 @@ class Crew:
     specialists: tuple[Specialist, ...]
     policy: Policy
     planner: Planner | None = None
-    """None: the specialists do without one, see `agents/network.py`."""
+    """None: the specialists do without one, by the `network`."""
     router: Router | None = None
     binder: Binder | None = None
     nearness: Nearness | None = None
     finder: Finder | None = None
     chat: ChatClient | None = None
     """The language model of whoever brings none."""
+    tell: Callable[[Plan, Mapping[str, StepResult], Complete], Awaitable[str]] | None = None
+    """Composes the answer by the language model; None leaves it to the reporter."""
+    network: Network | None = None
+    """How specialists share steps that no planner bound."""
     approve: Approve = None
     approve_plan: bool = False
     """Whether a plan is asked about before it is done."""
@@ -141,7 +148,7 @@ class Run:
         """Tells the person something."""
         self.emit(Notice(run=self.id, level=level, text=text))
 
-    def complete_as(self, step: str) -> Callable[[ChatRequest], Awaitable[ChatReply]] | None:
+    def complete_as(self, step: str) -> Complete | None:
         """The run's language model for who is no step."""
         if self.crew.chat is None:
             return None

@@ -101,7 +101,8 @@ class Steps:
         self._delegated = Counter({k: n for k, n in self._delegated.items() if k[0] != step.id})
         if step.share is not None:
             self._accounts[step.id] = self.account(step.id.rpartition("/")[0]).portion(step.share)
-        if specialist is None and not step.goal:
+        shared = self._is_shared(step, specialist)
+        if specialist is None and not step.goal and not shared:
             try:
                 specialist = assign(step, run.crew.specialists, run.crew.tools)
             except BottegaError as error:
@@ -118,9 +119,11 @@ class Steps:
             )
         )
         self._halts.pop(step.id, None)
-        task = asyncio.ensure_future(
-            specialist.perform(step, inputs, self._context()) if specialist else self._expand(step, inputs)
-        )
+        if specialist is not None:
+            work = specialist.perform(step, inputs, self._context())
+        else:
+            work = self._share(step, inputs) if shared else self._expand(step, inputs)
+        task = asyncio.ensure_future(work)
         self._tasks[step.id] = task
         try:
             result = await task
@@ -149,6 +152,7 @@ class Steps:
             complete=self._complete,
             delegate=self._delegate,
             ask=self._ask,
+            workspace=crew.workspace,
         )
 
     async def _call(self, step: Step, tool: Tool, arguments: dict[str, Json]) -> ToolResult:
@@ -179,6 +183,20 @@ class Steps:
         if result.status in UNFINISHED:
             self._halts[step.id] = Halt(result.status, result.error or "")
             raise self._halts[step.id]
+        return result
+
+    def _is_shared(self, step: Step, specialist: Specialist | None) -> bool:
+        """Whether a step is left to the specialists among themselves: nobody planned who does it, nor how."""
+        bound = step.tool or step.specialist or step.goal or step.problem
+        return specialist is None and not bound and self._run.crew.network is not None
+
+    async def _share(self, step: Step, inputs: Mapping[str, StepResult]) -> StepResult:
+        crew = self._run.crew
+        assert crew.network is not None
+        before = crew.network.weights
+        result = await crew.network.perform(step, inputs, self._context(), crew.specialists)
+        if (changed := crew.network.weights) != before:
+            await crew.ledger.set_edges({edge: w for edge, w in changed.edges.items() if before.edges.get(edge) != w})
         return result
 
     async def _expand(self, step: Step, inputs: Mapping[str, StepResult]) -> StepResult:

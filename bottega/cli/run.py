@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
 import click
 
 from ..settings import Settings
@@ -9,6 +13,12 @@ from .following import Form, follow, form_options
 from .options import engine_options, opened, run_async, workshop_options
 from .output import plan_lines, print_json
 from .text import read_request
+from .workflows import workflow_options, workflow_plan
+
+if TYPE_CHECKING:
+    from ..agents.plan import Plan
+    from ..graphs.events import Event
+    from ..workshop import Bottega
 
 
 @click.command()
@@ -16,8 +26,7 @@ from .text import read_request
 @workshop_options
 @engine_options
 @form_options
-@click.option("--workflow", metavar="FILE", help="Do this workflow; REQUEST may be left out.")
-@click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of the workflow.")
+@workflow_options
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
 def run(
     request: tuple[str, ...],
@@ -38,24 +47,25 @@ def run(
     130 cancelled.
     """
     form: Form = "json" if as_json else output
-    plan = None
-    if workflow is None:
-        text = read_request(request)
-    else:
-        from .workflows import planned
+    text = "" if workflow else read_request(request)
 
-        text, plan = planned(request, workflow, inputs)
-    if dry_run:
-        return run_async(_dry_run(text, settings, form))
-    return run_async(follow(settings, lambda bottega: bottega.stream(text, plan), text, form, quiet))
+    async def planned(bottega: Bottega) -> Plan | None:
+        return await workflow_plan(bottega, workflow, inputs, request) if workflow else None
 
+    async def begin(bottega: Bottega) -> AsyncGenerator[Event, None]:
+        plan = await planned(bottega)
+        async with aclosing(bottega.stream(plan.request if plan else text, plan)) as events:
+            async for event in events:
+                yield event
 
-async def _dry_run(request: str, settings: Settings, form: Form) -> int:
-    async with opened(settings) as bottega:
-        plan = await bottega.plan(request)
-    if form == "text":
-        for line in plan_lines(plan):
-            print(line)
-    else:
-        print_json(plan.model_dump(mode="json"))
-    return 0
+    async def dry() -> int:
+        async with opened(settings) as bottega:
+            plan = await planned(bottega) or await bottega.plan(text)
+        if form == "text":
+            for line in plan_lines(plan):
+                print(line)
+        else:
+            print_json(plan.model_dump(mode="json"))
+        return 0
+
+    return run_async(dry() if dry_run else follow(settings, begin, text, form, quiet))

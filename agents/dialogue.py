@@ -36,6 +36,9 @@ FEW, BEST, MOST = 12, 8, 64
 SHOWN_INPUT, SHOWN_OUTPUT = 2_000, 4_000
 """Characters of an earlier result, and of an output, that a model is shown at once."""
 
+MOST_INPUTS, LEAST_INPUT = 30_000, 200
+"""Characters of all earlier results together, which makes each one's part smaller, but not smaller than the second."""
+
 MOST_TALK = 100_000
 """Characters of a conversation from which the oldest outputs are left out."""
 
@@ -89,13 +92,15 @@ class _Dialogue:
         self._context = context
         self._form = Form.of(form) if form else None
         self._shelf = Shelf()
-        self._inputs = [self._shelf.show(id, digest(result), SHOWN_INPUT, id) for id, result in inputs.items()]
+        shown = max(LEAST_INPUT, min(SHOWN_INPUT, MOST_INPUTS // (len(inputs) or 1)))
+        self._inputs = [self._shelf.show(id, digest(result), shown, id) for id, result in inputs.items()]
         self._usable = specialist.usable(context.tools)
         self._offers = Offers()
         self._messages: list[Message] = []
         self._seen: dict[tuple[str, str], tuple[str, int]] = {}
         """Call -> what it gave last, and how often in a row it gave that."""
-        self._warned = False
+        self._loops = self._warned = False
+        """Whether a call was not made because it gave the same before; whether that was in an earlier turn."""
         self._told: set[str] = set()
         self._refusals: list[str] = []
         self._owed: str | None = None
@@ -136,7 +141,9 @@ class _Dialogue:
     async def _prepare(self) -> None:
         """Offers what there is for the task, and puts it into words."""
         if self._context.complete is None:
-            raise UsageError(f"{self._specialist.name} works with a language model", hint="configure one")
+            raise UsageError(
+                f"{self._specialist.name} works with a language model", hint="name one: --model, or Bottega(model=...)"
+            )
         team = self._specialist.team if self._context.delegate else ()
         person = self._context.ask if self._specialist.asks else None
         rules = RULES
@@ -242,14 +249,16 @@ class _Dialogue:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._kept(use, reply)) for use in batch]
             done = [task.result() for task in tasks]
-            for error in sorted(
-                (e for e in done if isinstance(e, Exception)), key=lambda e: not isinstance(e, GOES_UP)
-            ):
+            errors = [error for error in done if isinstance(error, Exception)]
+            for use, outcome in zip(batch, done, strict=True):
+                if isinstance(outcome, Outcome):
+                    self._note(use, outcome)
+                    outcomes.append(outcome)
+            for error in sorted(errors, key=lambda error: not isinstance(error, GOES_UP)):
                 raise error
-            outcomes += [outcome for outcome in done if isinstance(outcome, Outcome)]
+        self._warned = self._loops
         self._messages.append(reply.message)
         for use, outcome in zip(reply.tool_uses, outcomes, strict=True):
-            self._note(use, outcome)
             shown = outcome.text if outcome.own_words else self._shelf.show(use.name, outcome.text, SHOWN_OUTPUT)
             self._messages.append(Message(role="tool", tool_use=use.id, content=shown))
 
@@ -276,6 +285,8 @@ class _Dialogue:
             return error
 
     async def _outcome(self, use: ToolUse, reply: ChatReply) -> Outcome:
+        if self._seen.get(_key(use), ("", 0))[1] >= SAME:
+            return self._repeated(use.name)
         ability = self._offers.get(use.name)
         if ability is None:
             return Outcome(self._unknown(use.name), own_words=True)
@@ -290,16 +301,18 @@ class _Dialogue:
         if wrong := misfits(ability.offer.parameters, arguments):
             problem = "; ".join(f"{where}: {what}" if where else what for where, what in wrong)
             return Outcome(f"{name} cannot take this: {problem}. Call it again.", own_words=True)
-        if self._seen.get(_key(use), ("", 0))[1] >= SAME:
-            if self._warned:
-                self._ended = self._result("failed", error=f"it went on making the same call of {name}")
-            self._warned = True
-            text = f"Not called: {name} gave the same for this {SAME} times. Do something else, or end the task."
-            return Outcome(text, own_words=True, again=True)
         try:
             return await ability.do(arguments)
         except (ToolError, ServerError, ModelError) as error:
             return Outcome(f"This failed: {error}", own_words=True)
+
+    def _repeated(self, name: str) -> Outcome:
+        """Ends the step where the model was told already that it goes round in circles."""
+        if self._warned:
+            self._ended = self._result("failed", error=f"it went on making the same call of {name}")
+        self._loops = True
+        text = f"Not called: {name} gave the same for this {SAME} times. Do something else, or end the task."
+        return Outcome(text, own_words=True, again=True)
 
     def _unknown(self, name: str) -> str:
         more = f"; {FIND_TOOLS} searches for others" if self._offers.get(FIND_TOOLS) else ""

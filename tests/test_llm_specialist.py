@@ -26,6 +26,11 @@ CLERK = Specialist("clerk", "Works in a shop.", prompt="You are a clerk.", tools
 STEP = Step(id="s1", instruction="How many pieces of L-204 are there?")
 
 
+class Level(BaseModel):
+    sku: str
+    pieces: int = Field(ge=0)
+
+
 def last(model: ScriptedModel, role: str = "tool") -> str:
     """The last message of a role in the last request."""
     return [m.content for m in model.requests[-1].messages if m.role == role][-1]
@@ -146,6 +151,19 @@ def test_an_endless_loop_is_told_once_and_then_ended() -> None:
     assert "Do something else" in last(model)
 
 
+@pytest.mark.parametrize("bad", [wants("fly"), wants("add", "{"), wants("add"), wants("give_result", sku="A")])
+def test_a_call_that_never_can_be_made_is_a_loop_too(bad: ChatReply) -> None:
+    model = ScriptedModel(lambda request: bad)
+    assert "same call" in (Shop(model).perform(replace(CLERK, returns=Level), STEP).error or "")
+    assert len(model.requests) == 4
+
+
+def test_a_loop_of_two_at_a_time_is_told_before_it_is_ended() -> None:
+    model = ScriptedModel(lambda request: both(wants("stock_level", sku="A"), wants("stock_level", sku="A")))
+    assert "same call" in (Shop(model).perform(CLERK, STEP).error or "")
+    assert "Do something else" in last(model)
+
+
 def test_two_calls_in_turn_are_a_loop_too() -> None:
     turns = iter(range(100))
     model = ScriptedModel(lambda request: wants("stock_level", sku="AB"[next(turns) % 2]))
@@ -231,6 +249,19 @@ def test_what_the_run_cannot_pay_fails_the_step_and_keeps_what_was_done() -> Non
     result = Shop(model).perform(CLERK, STEP)
     assert (result.status, result.error) == ("failed", "200 tokens are spent")
     assert (result.files, result.usage.model_calls) == (("orders/A.txt",), 1)
+
+
+def test_what_was_done_beside_a_call_that_cannot_be_paid_is_kept() -> None:
+    shop = Shop(ScriptedModel([both(wants("stock_level", sku="A"), wants("stock_level", sku="B"))]))
+
+    async def call(step: Step, tool: Tool, arguments: dict[str, Any]) -> ToolResult:
+        if arguments["sku"] == "A":
+            raise BudgetExceeded("1 call is spent")
+        return ToolResult("7", files=("b.txt",))
+
+    shop.context = replace(shop.context, call=call)
+    result = shop.perform(CLERK, STEP)
+    assert (result.status, result.error, result.files) == ("failed", "1 call is spent", ("b.txt",))
 
 
 def test_a_model_that_cannot_be_reached_fails_the_step_in_one_line() -> None:
@@ -426,11 +457,6 @@ def test_words_of_our_own_in_a_schema_are_not_shown() -> None:
     model = ScriptedModel(["ok"])
     Shop(model, asker.own_tools).perform(asker, STEP)
     assert model.requests[0].tools[-1].parameters == {"type": "object", "properties": {"q": {"type": "string"}}}
-
-
-class Level(BaseModel):
-    sku: str
-    pieces: int = Field(ge=0)
 
 
 def test_a_typed_result_is_given_by_a_call() -> None:

@@ -83,7 +83,7 @@ async def _asked(
 ) -> Plan:
     """The model's plan; once told what is wrong with it, it may put that right."""
     if context.complete is None:
-        raise PlanError("there is no language model to plan with", hint="configure one, or use the house planner")
+        raise PlanError("there is no language model to plan with", hint="name one: --model, or Bottega(model=...)")
     messages = [Message(role="system", content=RULES), Message(role="user", content=told)]
     form = form_of_plans(tools)
     faults: Sequence[str] = ()

@@ -20,10 +20,12 @@ NAMES = {
     "planner": str,
     "budget": str,
     "ledger": str,
+    "traces": str,
+    "trace_content": bool,
 }
 """Name -> type of everything that can be set in a file, or as BOTTEGA_NAME in the environment."""
 
-OWN_ONLY = ("web", "yes", "model", "base_url", "budget", "ledger")
+OWN_ONLY = ("web", "yes", "model", "base_url", "budget", "ledger", "traces", "trace_content")
 """Permissions, and what keys and money go to. A folder's own file must not set them for whoever wrote the folder."""
 
 
@@ -50,6 +52,10 @@ class Settings:
     """What each run may spend, such as `tokens=20000,seconds=60`."""
     ledger: str | None = None
     """Where runs are kept, when not in the folder: a file or a database URL."""
+    traces: str | None = None
+    """The collector that traces are sent to."""
+    trace_content: bool = False
+    """Whether traces carry requests, arguments and answers."""
     later: bool = False
     """Whether runs wait for answers that nobody gives now; only by a flag."""
     approve_plan: bool = False

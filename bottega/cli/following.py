@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -44,7 +44,6 @@ async def follow(
     request: str,
     form: Form,
     quiet: bool,
-    trace: Callable[[Event], None] | None = None,
 ) -> int:
     """Runs what `begin` begins, and gives the exit code."""
     from ..graphs.events import RunFinished
@@ -53,11 +52,14 @@ async def follow(
     asker = Asker(read_line, pause=progress.pause if progress else lambda: None)
     record = Record(request)
     try:
-        async with opened(settings, asker if can_ask() else None) as bottega, aclosing(begin(bottega)) as events:
+        async with (
+            traced(settings) as trace,
+            opened(settings, asker if can_ask() else None) as bottega,
+            aclosing(begin(bottega)) as events,
+        ):
             async for event in events:
                 record(event)
-                if trace is not None:
-                    trace(event)
+                trace(event)
                 if form == "stream-json":
                     print(event.model_dump_json(), flush=True)
                 if progress is not None:
@@ -77,6 +79,25 @@ async def follow(
     if progress is not None:
         _tell_on(result)
     return result.exit_code
+
+
+@asynccontextmanager
+async def traced(settings: Settings) -> AsyncIterator[Callable[[Event], None]]:
+    """What hears of events to make traces of them; nothing where none are wanted. Tells what got lost on the way."""
+    if settings.traces is None:
+        yield lambda event: None
+        return
+    from ..graphs.otlp import Otlp
+    from ..graphs.traces import Traces
+
+    collector = Otlp(settings.traces)
+    traces = Traces(collector.provider, content=settings.trace_content)
+    try:
+        yield traces
+    finally:
+        traces.close()
+        if problem := await asyncio.to_thread(collector.close):
+            print(f"warning: {problem}", file=sys.stderr)
 
 
 def _tell_on(result: RunResult) -> None:

@@ -58,6 +58,8 @@ def engine_options(command: F) -> F:
         click.option(
             "--budget", metavar="LIMITS", help="What it may spend: tokens=20000,cost=0.5,seconds=60,calls=40,depth=2"
         ),
+        click.option("--traces", metavar="URL", help="Send traces to this OpenTelemetry collector (OTLP over HTTP)."),
+        click.option("--trace-content", is_flag=True, help="Let traces carry requests, arguments and answers."),
     )
     return wrapped
 

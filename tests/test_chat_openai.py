@@ -549,6 +549,12 @@ def test_what_the_environment_says_about_openai_is_not_told_to_other_servers(mon
     assert "from-the-environment" not in asyncio.run(go())
 
 
+def test_a_proxy_of_the_environment_is_not_asked_for_ones_own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    assert ask(["reached"]).reply.text == "reached"
+
+
 def test_the_library_is_imported_by_the_first_request_only() -> None:
     code = (
         "import sys; from bottega.models.chat import open_chat;"

@@ -30,7 +30,7 @@ class Patience:
     retries: int = 3
     first_wait: float = 0.5
     longest_wait: float = 60.0
-    connect: float = 10.0
+    connect: float = 5.0
     silence: float = 300.0
 
 

@@ -59,6 +59,7 @@ class OpenAIChat:
             raise UsageError("the API key has characters that no key has", hint="look for spaces or line ends in it")
         self._model = model
         self._base_url = base_url
+        self._remote = address.hostname not in ("localhost", "127.0.0.1", "::1")  # no proxy leads to one's own machine
         self.address = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
         """Where the server is, without a password."""
         self._api_key = api_key
@@ -107,7 +108,9 @@ class OpenAIChat:
                 api_key=self._api_key or "none",
                 max_retries=0,
                 http_client=openai.DefaultAsyncHttpxClient(
-                    timeout=openai.Timeout(patience.silence, connect=patience.connect), verify=trusted
+                    timeout=openai.Timeout(patience.silence, connect=patience.connect),
+                    verify=trusted,
+                    trust_env=self._remote,
                 ),
             )
         except _http().InvalidURL as error:

@@ -93,7 +93,7 @@ def test_the_model_is_shown_all_that_a_plan_may_be_made_of(folder: Workspace) ->
     assert plan.steps[0].needs == ("g/s4",)
     shown = model.requests[0].messages[1].content
     assert "- shop/stock_level: How many pieces of an article are there.\n    sku (required, string)" in shown
-    assert "- poet: Writes poems." in shown
+    assert "Specialists:\n- poet: Writes poems.\n\n" in shown
     assert '<data from="g/s4">\n{"sku": "L-204"}\n</data>' in shown
     assert "kiln.log" in shown
     assert 'Request: How many of K?\n{"steps": [\n  {"id": "s1", "instruction": "k", "tool": "shop/add"}\n]}' in shown

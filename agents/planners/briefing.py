@@ -86,7 +86,9 @@ def form_of_plans(tools: Iterable[Tool]) -> dict[str, Json]:
 
 def briefing(request: str, tools: Sequence[Tool], context: PlanningContext) -> str:
     """The request, and all that a plan for it may be made of."""
-    parts = [_listed("Tools", map(_tool, tools)), _listed("Specialists", map(_specialist, context.specialists))]
+    # Who works with tools alone is found by the tool of a step; a step without one would be too much for them.
+    thinking = [who for who in context.specialists if who.prompt is not None or who.model is not None]
+    parts = [_listed("Tools", map(_tool, tools)), _listed("Specialists", map(_specialist, thinking))]
     if context.given:
         given = (as_data(id, clean(digest(result), SHOWN_RESULT)) for id, result in context.given.items())
         head = (

@@ -53,12 +53,42 @@ class Planner(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Binding:
+    """What a binder makes of an instruction.
+
+    `steps` do it in their order, each bound to a tool: the last gives the result, those before it what that one needs.
+    Without any, `problem` says why there are none and what would help. `unused` counts what the instruction says
+    plainly (numbers, names, quotations) and no argument takes up.
+    """
+
+    steps: tuple[Step, ...] = ()
+    problem: str | None = None
+    unused: int = 0
+
+    @property
+    def confidence(self) -> float:
+        """How sure the last step is, from 0 to 1."""
+        return self.steps[-1].confidence if self.steps else 0.0
+
+
 @runtime_checkable
 class Binder(Protocol):
-    """Finds tool and arguments for a step that the planner left open."""
+    """Finds tools and arguments for steps that no planner has bound."""
 
-    async def bind(self, instruction: str, earlier: Sequence[StepResult], tools: Sequence[Tool]) -> Step | None:
-        """A step with `tool` and `arguments`, or None when no tool fits."""
+    async def bind(
+        self,
+        instruction: str,
+        earlier: Sequence[StepResult],
+        tools: Sequence[Tool],
+        workspace: Workspace | None = None,
+    ) -> Binding:
+        """How `tools` would do an instruction. Its arguments may refer to results of `earlier` by their step, and may
+        be names of what lies in the workspace."""
+        ...
+
+    async def clauses(self, instruction: str) -> Sequence[str]:
+        """The parts of an instruction that ask for one thing each, in order; at least one."""
         ...
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .plan import Json, Plan, Route, RunStatus, Step, StepResult
+from .plan import Json, Plan, Route, RunStatus, Step, StepResult, ToolCall
 from .readable import GENERIC, clean, dig, is_scalar, mentions, plain, readable, spoken
 
 NO_TOOL = (
@@ -150,15 +150,21 @@ def _is_json(text: str) -> bool:
 
 
 def _is_fanned(result: StepResult) -> bool:
-    return len(result.calls) > 1 and isinstance(result.value, list)
+    fan = _fan(result)
+    good = sum(not call.is_error for call in fan)
+    return len(fan) > 1 and isinstance(result.value, list) and len(result.value) == good
+
+
+def _fan(result: StepResult) -> list[ToolCall]:
+    """The calls of the tool that gave the result; other tools may have been called for what it needed."""
+    return [call for call in result.calls if call.tool == result.calls[-1].tool]
 
 
 def _labels(result: StepResult, i: int) -> str:
     """What tells the call behind the i-th value from the others: the arguments that differ."""
-    good = [call.arguments for call in result.calls if not call.is_error]
-    if i >= len(good):
-        return str(i + 1)
-    differing = [k for k in good[i] if any(a.get(k) != good[i][k] for a in (c.arguments for c in result.calls))]
+    fan = _fan(result)
+    good = [call.arguments for call in fan if not call.is_error]
+    differing = [k for k in good[i] if any(call.arguments.get(k) != good[i][k] for call in fan)]
     return ", ".join(readable(good[i][k]) for k in differing) or str(i + 1)
 
 
@@ -168,7 +174,7 @@ def _title(step: Step) -> str:
 
 
 def _source(step: Step, result: StepResult) -> str:
-    tool = result.calls[0].tool if result.calls else step.tool
+    tool = result.calls[-1].tool if result.calls else step.tool
     names = ", ".join(result.sources[:3]) + (" and others" if len(result.sources) > 3 else "")
     inside = " ".join(x for x in (tool, names) if x)
     return f"[{step.id}: {inside}]" if inside else f"[{step.id}]"

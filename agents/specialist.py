@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..core.errors import BottegaError, PermissionNeeded, PlanError, ToolError, UsageError
 from ..core.usage import Usage
-from ..tools import Tool, ToolResult, Toolset
+from ..tools import Tool, ToolResult, Toolset, Workspace
 from .arguments import fit, value_of
 from .calling import GOES_UP, call_for
 from .plan import Json, Reference, Step, StepResult
 from .readable import Nearness
+from .unbound import bound, carry_out
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -60,8 +61,8 @@ class Questioner(Protocol):
 @dataclass(frozen=True)
 class StepContext:
     """What a specialist works with: the catalog, a way to call, a binder for steps that the planner left open, a way to
-    tell which field of a result is near to what was asked, a search over tools, a language model, colleagues, and the
-    person. What a run does not have is None."""
+    tell which field of a result is near to what was asked, a search over tools, a language model, colleagues, the
+    person, and the folder. What a run does not have is None."""
 
     tools: tuple[Tool, ...]
     call: Caller
@@ -71,6 +72,7 @@ class StepContext:
     complete: Completer | None = None
     delegate: Delegator | None = None
     ask: Questioner | None = None
+    workspace: Workspace | None = None
 
 
 @dataclass(frozen=True)
@@ -183,14 +185,7 @@ class Specialist:
 
             return await converse(self, step, inputs, context)
         if step.tool is None:
-            binder = context.binder
-            bound = await binder.bind(step.instruction, list(inputs.values()), tools) if binder else None
-            if bound is None or bound.tool is None:
-                why = (bound.problem if bound else None) or "no tool here fits this"
-                return StepResult(step=step.id, status="cannot", error=why)
-            found = {"tool": bound.tool, "arguments": bound.arguments, "confidence": bound.confidence}
-            step = step.model_copy(update=found)
-            tool = next((t for t in tools if t.id == step.tool), None)
+            return await carry_out(step, await bound(step, inputs, tools, context), inputs, tools, context)
         if tool is None:
             raise ToolError(f"{self.name} has no tool {step.tool!r}")
         return await call_for(step, tool, inputs, context)

@@ -8,9 +8,9 @@ from typing import Literal
 
 import pytest
 
-from bottega.agents.plan import Each, Plan, Reference
+from bottega.agents.plan import Each, Plan, Reference, StepResult, ToolCall
 from bottega.agents.planners import HousePlanner
-from bottega.agents.planning import PlanningContext
+from bottega.agents.planning import Binding, PlanningContext
 from bottega.tools import Tool, Toolset, Workspace, tool
 from bottega.tools.house import house_toolsets
 
@@ -172,3 +172,44 @@ def test_a_list_of_numbers_is_a_call_each(planner: HousePlanner, folder: Path) -
     (step,) = plan(planner, folder, "Convert 10, 20 and 30 miles to km").steps
     assert step.tool == "units/convert_units"
     assert step.arguments["value"] == Each(each=(10, 20, 30))
+
+
+def bind(planner: HousePlanner, folder: Path, instruction: str, *earlier: StepResult) -> Binding:
+    tools: tuple[Tool, ...] = (*AQUARIUM, *(t for toolset in house_toolsets() for t in toolset))
+    return asyncio.run(planner.bind(instruction, earlier, tools, Workspace.at(folder)))
+
+
+def test_one_instruction_is_bound_with_what_has_to_be_looked_up_for_it(planner: HousePlanner, folder: Path) -> None:
+    found = bind(planner, folder, "How much did the otter Mathilda weigh at the last check?")
+    assert [s.tool for s in found.steps] == ["aquarium/find_animal", "aquarium/last_weight"]
+    assert found.steps[1].arguments == {"animal_id": Reference(**{"from": found.steps[0].id})}
+    assert 0 < found.confidence <= 1
+
+
+def test_what_lies_in_the_folder_is_known_to_whoever_binds(planner: HousePlanner, folder: Path) -> None:
+    (folder / "LICENCE").write_text("yours")
+    (step,) = bind(planner, folder, "How many lines does LICENCE have?").steps
+    assert (step.tool, step.arguments) == ("files/count_lines", {"path": "LICENCE"})
+
+
+def test_a_bound_instruction_says_how_much_of_it_no_argument_takes_up(planner: HousePlanner, folder: Path) -> None:
+    assert bind(planner, folder, "How many lines does kiln.log have?").unused == 0
+    assert bind(planner, folder, "How many lines does kiln.log have, and archive/old.log, 'hot' ones?").unused > 0
+
+
+def test_an_instruction_that_no_tool_does_comes_back_with_the_reason(planner: HousePlanner, folder: Path) -> None:
+    found = bind(planner, folder, "Play some relaxing jazz in the living room")
+    assert found.steps == ()
+    assert "would help" in (found.problem or "")
+
+
+def test_an_instruction_may_take_up_the_result_of_an_earlier_one(planner: HousePlanner, folder: Path) -> None:
+    call = ToolCall(tool="files/count_lines", arguments={"path": "kiln.log"}, text="2")
+    counted = StepResult(step="s1", status="succeeded", value=2, text="2", calls=(call,))
+    (step,) = bind(planner, folder, "write the count to lines.txt", counted).steps
+    assert step.arguments == {"path": "lines.txt", "content": Reference(**{"from": "s1"})}
+
+
+def test_the_parts_of_an_instruction_are_what_asks_for_one_thing_each(planner: HousePlanner) -> None:
+    parts = asyncio.run(planner.clauses("How warm is the Coral tank, and how many lines does kiln.log have?"))
+    assert list(parts) == ["How warm is the Coral tank", "how many lines does kiln.log have?"]

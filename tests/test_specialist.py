@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bottega.agents.arguments import fit
 from bottega.agents.plan import Each, Reference, Step, StepResult
+from bottega.agents.planning import Binding
 from bottega.agents.readable import asked_fields, dig, plain, readable
 from bottega.agents.specialist import Specialist, StepContext, assign, house_specialists
 from bottega.core.errors import PermissionNeeded, PlanError, ToolError, UsageError
@@ -234,16 +235,55 @@ def test_a_step_goes_to_whoever_has_its_tool_and_else_to_a_general_one() -> None
         assign(a_step("elsewhere/x"), (clerk,), TOOLS)
 
 
-def test_an_open_step_is_bound_first() -> None:
-    class Binder:
-        async def bind(self, instruction: str, earlier: Sequence[StepResult], tools: Sequence[Tool]) -> Step | None:
-            assert [t.id for t in tools] == [t.id for t in TOOLS]
-            return Step(
-                id="x", instruction=instruction, tool="shop/add", arguments={"left": 1, "right": 2}, confidence=0.5
-            )
+class Bound:
+    """A binder that binds everything to the steps it was made with."""
 
-    result = perform(a_step(None, "add one and two"), binder=Binder())
+    def __init__(self, *steps: Step) -> None:
+        self.steps = steps
+
+    async def bind(
+        self,
+        instruction: str,
+        earlier: Sequence[StepResult],
+        tools: Sequence[Tool],
+        workspace: Workspace | None = None,
+    ) -> Binding:
+        assert [t.id for t in tools] == [t.id for t in TOOLS]
+        return Binding(self.steps, None if self.steps else "it would take a crane")
+
+    async def clauses(self, instruction: str) -> Sequence[str]:
+        return [instruction]
+
+
+def test_an_open_step_is_bound_first() -> None:
+    binder = Bound(Step(id="x", instruction="", tool="shop/add", arguments={"left": 1, "right": 2}, confidence=0.5))
+    result = perform(a_step(None, "add one and two"), binder=binder)
     assert (result.step, result.value, result.confidence) == ("s", 3, 0.5)
+
+
+def test_what_an_open_step_needs_first_is_called_first_and_inside_it() -> None:
+    pieces = Step(
+        id="before-left", instruction="Look up the pieces", tool="shop/stock_level", arguments={"sku": "AB-1"}
+    )
+    add = Step(id="x", instruction="", tool="shop/add", arguments={"left": Reference(from_="before-left"), "right": 2})
+    result = perform(a_step(None, "add two to the pieces of AB-1"), binder=Bound(pieces, add))
+    assert (result.step, result.status, result.value) == ("s", "succeeded", 30)
+    assert [call.tool for call in result.calls] == ["shop/stock_level", "shop/add"]
+    assert result.usage.tool_calls == 2
+
+
+def test_an_open_step_ends_where_what_it_needs_cannot_be_had() -> None:
+    pieces = Step(id="before-left", instruction="Look up the pieces", tool="shop/stock_level", arguments={"sku": "X-0"})
+    add = Step(id="x", instruction="", tool="shop/add", arguments={"left": Reference(from_="before-left"), "right": 2})
+    result = perform(a_step(None, "add two to the pieces of X-0"), binder=Bound(pieces, add))
+    assert (result.step, result.status) == ("s", "failed")
+    assert "no article" in (result.error or "")
+    assert [call.tool for call in result.calls] == ["shop/stock_level"]
+
+
+def test_why_no_tool_does_an_open_step_is_said_by_whoever_looked_for_one() -> None:
+    result = perform(a_step(None, "lift the piano"), binder=Bound())
+    assert (result.status, result.error) == ("cannot", "it would take a crane")
 
 
 def test_an_open_step_that_no_tool_fits_cannot_be_done() -> None:

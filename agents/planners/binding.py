@@ -23,6 +23,9 @@ from ..plan import Json, Reference, Step
 CANDIDATES = 8
 """Tools that are read for a clause."""
 
+INDICES = 12
+"""Catalogs whose index is kept, those last searched: the whole one, and the few tools of each specialist."""
+
 READ_AT_ONCE, CERTAIN = 4, 0.9
 """Of these so many at a time, the nearest first, until one goes with the instruction as well as this."""
 
@@ -68,12 +71,11 @@ class Bound:
 
 
 class Binder:
-    """Binds instructions to tools. Its index follows the catalog it is shown."""
+    """Binds instructions to tools. Its indices follow the catalogs it is shown."""
 
     def __init__(self, vectors: Path | None = None) -> None:
         self._vectors = vectors
-        self._index: ToolIndex | None = None
-        self._ids: tuple[str, ...] = ()
+        self._indices: dict[tuple[str, ...], ToolIndex] = {}
         self._slots: SlotsModel | None = None
 
     def bind(
@@ -207,13 +209,19 @@ class Binder:
 
     def search(self, query: str, tools: tuple[Tool, ...], limit: int) -> list[tuple[Tool, float]]:
         """The `limit` best tools for a query with their scores, best first."""
-        ids = tuple(t.id for t in tools)
-        if self._index is None or ids != self._ids:
-            specs = [ToolSpec(t.id, t.server, t.name, t.description, t.input_schema) for t in tools]
-            self._index = ToolIndex.build(specs, self._vectors)
-            self._ids = ids
         by_id = {t.id: t for t in tools}
-        return [(by_id[hit.id], hit.score) for hit in self._index.search(query, limit)]
+        return [(by_id[hit.id], hit.score) for hit in self._index(tools).search(query, limit)]
+
+    def _index(self, tools: tuple[Tool, ...]) -> ToolIndex:
+        """The index of these tools, made when they are first searched."""
+        ids = tuple(t.id for t in tools)
+        found = self._indices.get(ids)
+        if found is None:
+            specs = [ToolSpec(t.id, t.server, t.name, t.description, t.input_schema) for t in tools]
+            found = ToolIndex.build(specs, self._vectors)
+        others = [(key, index) for key, index in self._indices.items() if key != ids]
+        self._indices = dict([*others[1 - INDICES :], (ids, found)])  # replaced as a whole: several threads search
+        return found
 
 
 def _configured_first(options: list[Filled]) -> list[Filled]:

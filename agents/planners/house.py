@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...models.house.retriever import RetrieverModel
+from ...models.house.slots import words
 from ...models.house.splitter import Clause, SplitterModel
-from ...tools import Tool
+from ...tools import Tool, Workspace
 from ..candidates import Earlier
 from ..plan import Plan, Reference, Step, StepResult
-from ..planning import PlanningContext
+from ..planning import Binding, PlanningContext
+from ..readable import is_scalar, plain
 from .binding import Binder, Bound
-from .paths import after
+from .paths import after, names_in
 from .segments import Segment, Segmenter
 
 
@@ -37,20 +39,20 @@ class HousePlanner:
         """None: what the house models have said once they say again."""
         return None
 
-    async def bind(self, instruction: str, earlier: Sequence[StepResult], tools: Sequence[Tool]) -> Step | None:
-        """Tool and arguments for an instruction that a planner left open, or None when no tool fits."""
-        before = [Earlier(result.step, "") for result in earlier]
-        bound = await asyncio.to_thread(self._binder.bind, instruction, before, tuple(tools), ())
-        if bound.filled is None or bound.before:
-            return None
-        filled = bound.filled
-        return Step(
-            id="open",
-            instruction=instruction,
-            tool=filled.tool.id,
-            arguments=filled.arguments,
-            confidence=filled.confidence,
-        )
+    async def bind(
+        self,
+        instruction: str,
+        earlier: Sequence[StepResult],
+        tools: Sequence[Tool],
+        workspace: Workspace | None = None,
+    ) -> Binding:
+        """How `tools` would do an instruction by itself, steps before it included."""
+        known = [_earlier(result) for result in earlier if result.status == "succeeded"]
+        return await asyncio.to_thread(self._bind, instruction, known, tuple(tools), workspace)
+
+    async def clauses(self, instruction: str) -> Sequence[str]:
+        """The parts of an instruction that ask for one thing each, by the splitter."""
+        return [clause.text for clause in await asyncio.to_thread(self._clauses, instruction)]
 
     async def find_tools(self, query: str, tools: Sequence[Tool], limit: int) -> Sequence[Tool]:
         """The `limit` best tools for a query, best first."""
@@ -72,11 +74,18 @@ class HousePlanner:
             step = Step(id="s1", instruction=request, specialist=chosen.name, confidence=confidence)
             return Plan(request=request, steps=(step,))
         tools = chosen.usable(context.tools) if chosen is not None and chosen.own_tools else context.tools
-        files = tuple(context.workspace.files(limit=500))
-        names = (*files, *dict.fromkeys(f.rpartition("/")[0] for f in files if "/" in f), *_folders(context))
         text = _unquoted(request)
-        segmenter = Segmenter(self._binder, text, tuple(tools), names)
+        segmenter = Segmenter(self._binder, text, tuple(tools), names_in(context.workspace))
         return _assembled(request, segmenter.segments(self._clauses(text)), tools)
+
+    def _bind(
+        self, instruction: str, earlier: list[Earlier], tools: tuple[Tool, ...], workspace: Workspace | None
+    ) -> Binding:
+        text = _unquoted(instruction)
+        bound = self._binder.bind(text, earlier, tools, names_in(workspace) if workspace else ())
+        if bound.filled is None:
+            return Binding(problem=bound.problem)
+        return Binding((*bound.before, _step("open", bound, {})), unused=bound.filled.unused)
 
     def _clauses(self, request: str) -> list[Clause]:
         if self._splitter is None:
@@ -124,6 +133,10 @@ def _unquoted(request: str) -> str:
     return text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' and text.count('"') == 2 else request
 
 
-def _folders(context: PlanningContext) -> list[str]:
-    """Folders at the top of the workspace, empty ones too."""
-    return sorted(p.name for p in context.workspace.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _earlier(result: StepResult) -> Earlier:
+    """A result as a step before. What it was asked is gone; its call says as much."""
+    if not result.calls:
+        return Earlier(result.step, "")
+    call = result.calls[-1]
+    said = [words(call.tool.rpartition("/")[2]), *(plain(v) for v in call.arguments.values() if is_scalar(v))]
+    return Earlier(result.step, " ".join(said), call.tool, call.arguments)

@@ -1,11 +1,22 @@
-"""The files that calls work on: what reads a file waits for what writes it."""
+"""The files that requests name and calls work on: what reads a file waits for what writes it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...tools import Tool
+from ...tools import Tool, Workspace
 from ..plan import Each, Json, Step
+
+MOST_FILES = 500
+"""Files of a workspace whose names are looked for in a request."""
+
+
+def names_in(workspace: Workspace) -> tuple[str, ...]:
+    """What a request may name of a workspace: its files, the folders they lie in, and empty folders at the top."""
+    files = workspace.files(limit=MOST_FILES)
+    folders = (f.rpartition("/")[0] for f in files if "/" in f)
+    top = sorted(p.name for p in workspace.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return (*files, *dict.fromkeys(folders), *top)
 
 
 def paths_of(arguments: Mapping[str, Json], tool: Tool) -> list[str]:

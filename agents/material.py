@@ -59,7 +59,7 @@ class Shelf:
         """The part of a kept text from the character `start`. Raises `ToolError` for a name that there is not."""
         if name not in self._texts:
             raise ToolError(f"there is no text {name!r}", hint=f"there are {', '.join(self._texts)}")
-        return self._part(name, name, max(0, start), limit)
+        return self._part(name, name, min(max(0, start), len(self._texts[name])), limit)
 
     def _part(self, source: str, name: str, start: int, limit: int) -> str:
         text = self._texts[name]

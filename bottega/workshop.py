@@ -47,6 +47,7 @@ class Bottega:
         servers: MCP servers beside those of the folder's `.mcp.json`: a file of the same form. A dict in the form of
             its `mcpServers` stands for all servers; `{}` for none.
         specialists: your own, beside those of the house; one with the name of a house specialist takes its place.
+        without: names of specialists that are not wanted.
         tools: your own, beside those of the house.
         web: whether tools may reach the network.
         approve: who is asked about side effects: `"all"` approves each, `"later"` lets runs wait for `answer`, a
@@ -80,6 +81,7 @@ class Bottega:
         budget: Budget | None = None,
         ledger: str | Path | None = None,
         concurrency: int = 8,
+        without: Iterable[str] = (),
     ) -> None:
         if concurrency < 1:
             raise UsageError(f"concurrency is {concurrency!r}", hint="it takes a number from 1")
@@ -90,7 +92,8 @@ class Bottega:
         if planner == "llm" and model is None:
             raise UsageError("the planner 'llm' needs a language model", hint="name one: model=...")
         self.workspace = Workspace.at(workspace)
-        self.specialists = _with_house(tuple(specialists))
+        self._without = frozenset(without)
+        self.specialists = tuple(s for s in _with_house(tuple(specialists)) if s.name not in self._without)
         self.notices: tuple[tuple[Level, str], ...] = ()
         """What the last look at tools and servers found worth telling, as (level, text)."""
         self._servers = servers
@@ -288,7 +291,7 @@ class Bottega:
 
     def _staff(self, chat: ChatClient | None) -> tuple[Specialist, ...]:
         """The specialists; with a language model, one more who does by it what nobody could bind to a tool."""
-        if chat is None or any(s.name == "generalist" for s in self.specialists):
+        if chat is None or "generalist" in {*self._without, *(s.name for s in self.specialists)}:
             return self.specialists
         return (*self.specialists, generalist(asks=self._approve is not None))
 

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -83,7 +83,7 @@ def _with_options(command: Any, *options: Callable[[Any], Any]) -> Any:
     return command
 
 
-def opened(settings: Settings, approve: Approve = None) -> Bottega:
+def opened(settings: Settings, approve: Approve = None, without: Sequence[str] = ()) -> Bottega:
     """The workshop of these settings, to be used `async with`. `approve` as in `Bottega`; `--yes` goes before it.
 
     Raises `UsageError` for a budget or a model that cannot be.
@@ -106,6 +106,7 @@ def opened(settings: Settings, approve: Approve = None) -> Bottega:
         model=model,
         budget=_budget(settings.budget),
         ledger=settings.ledger,
+        without=without,
         **named,
     )
 

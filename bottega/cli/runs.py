@@ -11,6 +11,7 @@ import click
 
 from ..core.errors import UsageError
 from ..settings import Settings
+from .ablate import ablate
 from .asking import answer_of, shown
 from .following import Form, follow, form_options
 from .options import engine_options, opened, run_async, workshop_options
@@ -245,3 +246,6 @@ def _ago(at: float) -> str:
 
 def _width() -> int:
     return shutil.get_terminal_size().columns
+
+
+runs.add_command(ablate)

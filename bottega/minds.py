@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .agents.planning import Binder, Comparer, Finder, Planner, Router
+from .settings import is_openais
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,5 +113,5 @@ def encoder() -> Callable[[Sequence[str]], NDArray[np.float32]]:
 def _opened(model: str) -> ChatClient:
     from .models.chat import open_chat
 
-    # The names under which everybody keeps them.
-    return open_chat(model, base_url=os.environ.get("OPENAI_BASE_URL"), api_key=os.environ.get("OPENAI_API_KEY"))
+    key = os.environ.get("OPENAI_API_KEY") if is_openais(model, None) else None
+    return open_chat(model, api_key=os.environ.get("BOTTEGA_API_KEY") or key)

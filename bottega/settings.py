@@ -18,6 +18,7 @@ NAMES = {
     "model": str,
     "base_url": str,
     "planner": str,
+    "price": str,
     "budget": str,
     "ledger": str,
     "traces": str,
@@ -25,7 +26,7 @@ NAMES = {
 }
 """Name -> type of everything that can be set in a file, or as BOTTEGA_NAME in the environment."""
 
-OWN_ONLY = ("web", "yes", "model", "base_url", "budget", "ledger", "traces", "trace_content")
+OWN_ONLY = ("web", "yes", "model", "base_url", "price", "budget", "ledger", "traces", "trace_content")
 """Permissions, and what keys and money go to. A folder's own file must not set them for whoever wrote the folder."""
 
 
@@ -44,8 +45,10 @@ class Settings:
     """The language model, as `open_chat` takes it."""
     base_url: str | None = None
     """Where an OpenAI-compatible server is."""
+    price: str | None = None
+    """What a million tokens of the model cost, read and written, in US dollars: `0.25,2`."""
     api_key: str | None = field(default=None, repr=False)
-    """For the language model; from BOTTEGA_API_KEY or OPENAI_API_KEY alone."""
+    """For the language model: from BOTTEGA_API_KEY, and where the model is OpenAI's, from OPENAI_API_KEY."""
     planner: str | None = None
     """`house`, `llm` or `none`."""
     budget: str | None = None
@@ -91,8 +94,16 @@ class Settings:
                 origins[name] = "default"
         if path := values.get("mcp_config"):
             values["mcp_config"] = _expanded(path)
-        key = environment.get("BOTTEGA_API_KEY") or environment.get("OPENAI_API_KEY") or None
+        key = environment.get("BOTTEGA_API_KEY") or None
+        if key is None and is_openais(values.get("model"), values.get("base_url")):
+            key = environment.get("OPENAI_API_KEY") or None
         return cls(folder, **values, api_key=key, origins=origins)
+
+
+def is_openais(model: str | None, base_url: str | None) -> bool:
+    """Whether a model is reached at OpenAI, so that a key for OpenAI goes nowhere else."""
+    provider, _, name = (model or "").partition("/")
+    return base_url is None and (provider == "openai" or not name)
 
 
 def config_files(workspace: Path) -> list[tuple[Path, bool]]:

@@ -18,6 +18,8 @@ from .journal import Journal
 SHOWN = 2_000
 """Characters of a reply that an event carries."""
 
+ONE = Usage(model_calls=1)
+
 REPLY_TOKENS = 4_096
 """What a reply may have where the budget counts tokens and the request does not say."""
 
@@ -76,18 +78,23 @@ class Completions:
         A token is at least a byte of text, so that a prompt has no more tokens than bytes.
         """
         account = self.account(step)
-        most = Usage(model_calls=1)
-        if account.left("tokens") != float("inf"):
-            room = max(1, int(account.left("tokens")) - size)
-            request = request.model_copy(update={"max_tokens": min(request.max_tokens or REPLY_TOKENS, room)})
-            most = Usage(model_calls=1, input_tokens=size, output_tokens=request.max_tokens or 0)
+        most = ONE
+        if account.left("tokens") != float("inf") or account.left("cost") != float("inf"):
+            written = request.max_tokens or REPLY_TOKENS
+            if account.left("tokens") != float("inf"):
+                written = min(written, max(1, int(account.left("tokens")) - size))
+            request = request.model_copy(update={"max_tokens": written})
+            cost = (size * client.price[0] + written * client.price[1]) / 1e6
+            most = Usage(model_calls=1, input_tokens=size, output_tokens=written, cost=cost)
         await account.reserve(most)
-        used = Usage(model_calls=1)
+        used = most  # where nobody knows what was used, it is what was set aside
         try:
-            heard = self._heard(step, call) if self.stream else None
-            reply = await client.complete(request, heard)
+            reply = await client.complete(request, self._heard(step, call) if self.stream else None)
             used = reply.usage
             return reply
+        except BottegaError as error:
+            used = error.usage or most
+            raise
         finally:
             account.settle(most, used)
 

@@ -70,6 +70,9 @@ def model_options() -> tuple[Callable[[Any], Any], ...]:
         click.option("--model", metavar="NAME", help="A language model, for what the house models cannot do."),
         click.option("--base-url", metavar="URL", help="An OpenAI-compatible server that has the model."),
         click.option(
+            "--price", metavar="IN,OUT", help="Its price in dollars per million tokens: for budgets in money."
+        ),
+        click.option(
             "--planner",
             type=click.Choice(["house", "llm", "none"]),
             help="Who plans: the house models (default), the language model, or nobody.",
@@ -95,7 +98,8 @@ def opened(settings: Settings, approve: Approve = None, without: Sequence[str] =
     if model is not None:
         from ..models.chat import open_chat
 
-        model = open_chat(model, base_url=settings.base_url, api_key=settings.api_key)
+        price = _price(settings.price)
+        model = open_chat(model, base_url=settings.base_url, api_key=settings.api_key, price=price)
     named: dict[str, Any] = {"planner": settings.planner} if settings.planner else {}
     return Bottega(
         settings.workspace,
@@ -109,6 +113,21 @@ def opened(settings: Settings, approve: Approve = None, without: Sequence[str] =
         without=without,
         **named,
     )
+
+
+def _price(text: str | None) -> tuple[float, float] | None:
+    """A price of `0.25,2`."""
+    if not text:
+        return None
+    try:
+        read, written = (float(part) for part in text.split(","))
+    except ValueError:
+        read = written = -1.0
+    if read < 0 or written < 0:
+        from ..core.errors import UsageError
+
+        raise UsageError(f"the price {text!r} cannot be", hint="dollars per million tokens read and written: 0.25,2")
+    return read, written
 
 
 def _budget(text: str | None) -> Budget | None:

@@ -19,7 +19,7 @@ class ScriptedModel:
 
     A reply is text, a `ChatReply`, or an error to raise; the function may be asynchronous. Where a reply tells no
     usage, every word counts as a token. `requests` holds what it was asked. More requests than replies are an
-    `AssertionError`.
+    `AssertionError`. `price` is in US dollars per million tokens read and written.
     """
 
     def __init__(
@@ -27,9 +27,11 @@ class ScriptedModel:
         replies: Iterable[Say] | Callable[[ChatRequest], Say | Awaitable[Say]],
         *,
         model: str = "scripted",
+        price: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self._script: Script[ChatRequest, Say | Awaitable[Say]] = Script(replies)
         self._model = model
+        self._price = price
 
     @property
     def model(self) -> str:
@@ -38,6 +40,10 @@ class ScriptedModel:
     @property
     def requests(self) -> list[ChatRequest]:
         return self._script.asked
+
+    @property
+    def price(self) -> tuple[float, float]:
+        return self._price
 
     async def complete(self, request: ChatRequest, on_text: OnText | None = None) -> ChatReply:
         """The next reply, word by word where `on_text` is given. Raises what the script says."""
@@ -50,7 +56,7 @@ class ScriptedModel:
         if on_text:
             for piece in words(reply.text):
                 on_text(piece)
-        usage = reply.usage if reply.usage != Usage() else _usage(request, reply)
+        usage = reply.usage if reply.usage != Usage() else _usage(request, reply, self._price)
         return reply.model_copy(update={"usage": usage, "model": reply.model or self._model})
 
     async def close(self) -> None:
@@ -61,6 +67,7 @@ class ScriptedModel:
         self._script.assert_done()
 
 
-def _usage(request: ChatRequest, reply: ChatReply) -> Usage:
-    read = sum(len(message.content.split()) for message in request.messages)
-    return Usage(model_calls=1, input_tokens=read, output_tokens=counted(reply))
+def _usage(request: ChatRequest, reply: ChatReply, price: tuple[float, float]) -> Usage:
+    read, written = sum(len(message.content.split()) for message in request.messages), counted(reply)
+    cost = (read * price[0] + written * price[1]) / 1e6
+    return Usage(model_calls=1, input_tokens=read, output_tokens=written, cost=cost)

@@ -25,6 +25,12 @@ class Fallbacks:
         """The name of the first; the others only stand in for it."""
         return self._clients[0].model
 
+    @property
+    def price(self) -> tuple[float, float]:
+        """That of the dearest, which may have to answer."""
+        prices = [client.price for client in self._clients]
+        return max(read for read, _ in prices), max(written for _, written in prices)
+
     async def complete(self, request: ChatRequest, on_text: OnText | None = None) -> ChatReply:
         """The reply of the first client that has one; what the others spent in vain is in its usage.
 

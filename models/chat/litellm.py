@@ -68,6 +68,10 @@ class LiteLLMChat:
     def model(self) -> str:
         return self._model
 
+    @property
+    def price(self) -> tuple[float, float]:
+        return self._carrier.price
+
     async def complete(self, request: ChatRequest, on_text: OnText | None = None) -> ChatReply:
         """The reply; streamed where `on_text` is given.
 

@@ -80,11 +80,15 @@ OnText = Callable[[str], None]
 class ChatClient(Protocol):
     """Someone who carries requests to a language model.
 
-    `model` is its name, as events and traces tell it. A reply that was cut in the middle is an error, not a reply.
+    `model` is its name, as events and traces tell it; `price` what a million tokens cost, read and written, in US
+    dollars, zeros where that is not known. A reply that was cut in the middle is an error, not a reply.
     """
 
     @property
     def model(self) -> str: ...
+
+    @property
+    def price(self) -> tuple[float, float]: ...
 
     async def complete(self, request: ChatRequest, on_text: OnText | None = None) -> ChatReply:
         """The reply; streamed where `on_text` is given.

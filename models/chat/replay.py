@@ -45,6 +45,10 @@ class RecordingChat:
     def model(self) -> str:
         return self._client.model
 
+    @property
+    def price(self) -> tuple[float, float]:
+        return self._client.price
+
     async def complete(self, request: ChatRequest, on_text: OnText | None = None) -> ChatReply:
         """The other client's reply, and its errors, which are not recorded."""
         reply = await self._client.complete(request, on_text)
@@ -82,6 +86,10 @@ class ReplayChat:
     def model(self) -> str:
         """The name of the model that was recorded first."""
         return self._model
+
+    @property
+    def price(self) -> tuple[float, float]:
+        return 0.0, 0.0
 
     async def complete(self, request: ChatRequest, on_text: OnText | None = None) -> ChatReply:
         """The recorded reply, in one piece where `on_text` is given.

@@ -162,3 +162,42 @@ def test_a_budget_of_calls_holds(run: Callable[..., tuple[RunResult, ChatServer]
     result, server = run(honest, budget=Budget(calls=calls))
     assert server.calls + result.usage.tool_calls <= calls
     assert result.status in ("exhausted", "succeeded")
+
+
+def test_a_goal_is_planned_when_it_is_reached_with_the_results_it_has_by_then(
+    run: Callable[..., tuple[RunResult, ChatServer]],
+) -> None:
+    whole = [PLAN["steps"][0], {"id": "s2", "instruction": "Find her neighbour", "goal": True, "after": ["s1"]}]
+    part = {
+        "id": "s3",
+        "instruction": "who",
+        "tool": "room_of",
+        "arguments": {"person": {"from": "s1", "path": "person"}},
+    }
+
+    def answers(body: Body) -> str:
+        asked = body["messages"][1]["content"]
+        if asked.endswith("Request: Find her neighbour"):
+            assert '<data from="s1">\n{"person": "Ada", "room": "attic"}\n</data>' in asked
+            return json.dumps({"steps": [part]})
+        return json.dumps({"steps": whole})
+
+    result, server = run(answers)
+    assert (result.status, server.calls) == ("succeeded", 2)
+    assert [step.value for step in result.results] == [{"person": "Ada", "room": "attic"}] * 2
+
+
+def test_what_failed_is_planned_anew_and_what_is_done_is_not_done_again(
+    run: Callable[..., tuple[RunResult, ChatServer]],
+) -> None:
+    lost = {"id": "s2", "instruction": "Where is Max?", "tool": "porter/room_of", "arguments": {"person": "Max"}}
+    mended = {"id": "s3", "instruction": "Where is Piet?", "tool": "porter/room_of", "arguments": {"person": "Piet"}}
+
+    def answers(body: Body) -> str:
+        again = "s2 (lost): failed" in body["messages"][1]["content"]
+        return json.dumps({"steps": [mended] if again else [PLAN["steps"][0], lost]})
+
+    result, server = run(answers)
+    assert (result.status, server.calls) == ("succeeded", 2)
+    assert [(step.step, step.value["room"]) for step in result.results] == [("s1", "attic"), ("s3", "east hall")]
+    assert result.usage.tool_calls == 3

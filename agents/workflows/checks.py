@@ -14,13 +14,24 @@ from .yamlfile import Keys, Marked
 _NAMED = "letters, digits and _ make a name"
 
 
-def check_form(file: Marked, inputs: Mapping[str, Input], steps: Sequence[WorkflowStep], answer: Sequence[str]) -> None:
+def check_form(
+    file: Marked,
+    examples: Sequence[str],
+    inputs: Mapping[str, Input],
+    steps: Sequence[WorkflowStep],
+    answer: Sequence[str],
+) -> None:
     """Raises `ConfigError` with line and key for the first thing that is wrong."""
     ids = [step.id for step in steps]
     if not file.value["name"].strip():
         raise file.error(("name",), "a workflow needs a name", "give it one")
     for name, one in inputs.items():
         _check_input(file, name, one)
+    for n, text in enumerate(examples):
+        for found in mentions(text, ()):
+            if found.name not in ("$", *inputs):
+                hint = nearest(found.name, list(inputs), "write $$ for a dollar sign")
+                raise file.error(("examples", n), f"there is no input {found.name!r}", hint)
     for n, step in enumerate(steps):
         _check_step(file, ("steps", n), step)
         if step.id in inputs or ids.index(step.id) != n:

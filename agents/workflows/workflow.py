@@ -29,7 +29,7 @@ class Workflow:
     name: str
     description: str
     examples: tuple[str, ...]
-    """Requests that ask for it."""
+    """Requests that ask for it, with values, or with `$name` in the places of inputs."""
     inputs: Mapping[str, Input]
     steps: tuple[WorkflowStep, ...]
     answer: tuple[str, ...]
@@ -53,7 +53,7 @@ class Workflow:
         steps = (step.model_copy(update={"id": step.id or f"s{n}"}) for n, step in enumerate(form.steps, 1))
         inputs = {name: one or Input() for name, one in form.inputs.items()}
         found = cls(form.name, form.description, form.examples, inputs, tuple(steps), form.answer, file)
-        check_form(file, inputs, found.steps, found.answer)
+        check_form(file, found.examples, inputs, found.steps, found.answer)
         return found
 
     @property

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SHOWN_PER_CALL = 2_000
 """Characters of a call's text that its record keeps."""
 
+SHORT = 20_000
+"""Characters of text that are gone through at once."""
+
 GOES_UP = (Halt, LedgerError, RunBusy)
 """What no specialist makes a result of: it concerns the run."""
 
@@ -52,9 +55,18 @@ async def call_for(step: Step, tool: Tool, inputs: Mapping[str, StepResult], con
     made = [ToolResult(str(o), is_error=True) if isinstance(o, Exception) else o for o in outcomes]
     refused = any(isinstance(o, PermissionNeeded) for o in outcomes)
     near = context.nearness if tool.annotations.read_only else None  # of what was done, all is told
-    result = await asyncio.to_thread(_result, step, tool, planned, made, near)
+    if all(map(_is_plain, made)):
+        result = _result(step, tool, planned, made, near)
+    else:  # to look through structured values may take a model, or long
+        result = await asyncio.to_thread(_result, step, tool, planned, made, near)
     done = Usage(tool_calls=sum(isinstance(o, ToolResult) for o in outcomes))
     return result.model_copy(update={"usage": done} | ({"status": "refused"} if refused else {}))
+
+
+def _is_plain(result: ToolResult) -> bool:
+    """Whether a result is a short text or a single value."""
+    scalar = result.data is None or isinstance(result.data, str | int | float)
+    return scalar and len(result.text) <= SHORT and result.text.lstrip()[:1] not in ("{", "[")
 
 
 def recorded(tool: Tool, arguments: dict[str, Json], result: ToolResult) -> ToolCall:

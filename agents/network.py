@@ -67,7 +67,7 @@ class Network:
         if step.problem:
             return StepResult(step=step.id, status="cannot", error=step.problem)
         try:
-            holder = assign(step, specialists, context.tools) if step.specialist else None
+            holder = assign(step, specialists, context.by_id) if step.specialist else None
         except BottegaError as error:
             return StepResult(step=step.id, status="failed", error=str(error))
         if holder is not None and holder.model is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -74,6 +75,11 @@ class StepContext:
     ask: Questioner | None = None
     workspace: Workspace | None = None
 
+    @functools.cached_property
+    def by_id(self) -> Mapping[str, Tool]:
+        """The catalog by the ids of its tools."""
+        return {tool.id: tool for tool in self.tools}
+
 
 @dataclass(frozen=True)
 class Specialist:
@@ -137,7 +143,7 @@ class Specialist:
         """A tool that belongs to no toolset belongs to this specialist."""
         return dataclasses.replace(part, server=self.name) if isinstance(part, Tool) and not part.server else part
 
-    @property
+    @functools.cached_property
     def own_tools(self) -> tuple[Tool, ...]:
         """The tools it brings along, beside those it only names."""
         found: list[Tool] = []
@@ -154,10 +160,25 @@ class Specialist:
         """The tools of `catalog` that it may use, and those it brings along, which are in the catalog or not."""
         if self.general:
             return tuple(catalog)
-        names = {part for part in self.tools if isinstance(part, str)}
-        own = {t.id: t for t in self.own_tools}
-        found = {t.id: t for t in catalog if t.server in names or t.id in own}
-        return tuple((found | {id: t for id, t in own.items() if id not in found}).values())
+        found = {t.id: t for t in catalog if self.may_use(t)}
+        return tuple((found | {t.id: t for t in self.own_tools if t.id not in found}).values())
+
+    def may_use(self, tool: Tool) -> bool:
+        """Whether it may use a tool."""
+        names, own = self._names
+        return self.general or tool.server in names or tool.id in own
+
+    @functools.cached_property
+    def _names(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The servers that it names, and the ids of its own tools."""
+        return frozenset(part for part in self.tools if isinstance(part, str)), frozenset(t.id for t in self.own_tools)
+
+    def _tool(self, id: str | None, context: StepContext) -> Tool | None:
+        """The tool of that id, where it may use it."""
+        if id is None:
+            return None
+        found = context.by_id.get(id) or next((t for t in self.own_tools if t.id == id), None)
+        return found if found is not None and self.may_use(found) else None
 
     async def perform(self, step: Step, inputs: Mapping[str, StepResult], context: StepContext) -> StepResult:
         """Does `step`, whose `inputs` are the results it needs. What goes wrong is in the result.
@@ -178,13 +199,13 @@ class Specialist:
             return StepResult(step=step.id, status="cannot", error=step.problem)
         if step.tool is None and self.model is not None:
             return await self._label(step, inputs)
-        tools = self.usable(context.tools)
-        tool = next((t for t in tools if t.id == step.tool), None)
+        tool = self._tool(step.tool, context)
         if self.prompt is not None and not (tool and _is_bound(step, tool)):
             from .dialogue import converse
 
             return await converse(self, step, inputs, context)
         if step.tool is None:
+            tools = self.usable(context.tools)
             return await carry_out(step, await bound(step, inputs, tools, context), inputs, tools, context)
         if tool is None:
             raise ToolError(f"{self.name} has no tool {step.tool!r}")
@@ -237,10 +258,10 @@ def generalist(chat: ChatClient | None = None, asks: bool = False) -> Specialist
     )
 
 
-def assign(step: Step, specialists: Sequence[Specialist], catalog: Sequence[Tool]) -> Specialist:
+def assign(step: Step, specialists: Sequence[Specialist], catalog: Mapping[str, Tool]) -> Specialist:
     """Who does `step`: the one it names, else the one whose craft its tool is, else a general one.
 
-    Raises `PlanError` for a name that nobody has, and when nobody is there for it.
+    `catalog` has the tools by id. Raises `PlanError` for a name that nobody has, and when nobody is there for it.
     """
     if step.specialist is not None:
         for specialist in specialists:
@@ -248,9 +269,10 @@ def assign(step: Step, specialists: Sequence[Specialist], catalog: Sequence[Tool
                 return specialist
         known = ", ".join(s.name for s in specialists)
         raise PlanError(f"step {step.id!r} is for {step.specialist!r}, who is not here", hint=f"there are {known}")
+    tool = catalog.get(step.tool or "")
     # Those of a craft first; of the general ones first those who need no language model.
     for specialist in sorted(specialists, key=lambda s: (s.general, s.prompt is not None)):
-        if specialist.general or (step.tool and any(t.id == step.tool for t in specialist.usable(catalog))):
+        if specialist.general or (tool is not None and specialist.may_use(tool)):
             return specialist
     raise PlanError(f"nobody here may use {step.tool!r}" if step.tool else f"nobody is there for step {step.id!r}")
 

@@ -21,19 +21,19 @@ class Journal:
         self._writer = writer
         self._known = known
         self._attempts: dict[str, int] = {}
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._counts: dict[str, Counter[str]] = {}
 
     def begin(self, step: str, attempt: int) -> None:
         """A step starts, or starts again: its calls are counted anew."""
         self._attempts[step] = attempt
-        for counted in [c for c in self._counts if c[0] == step]:
-            del self._counts[counted]
+        self._counts[step] = Counter()
 
     def key(self, step: str, kind: str, name: str, content: Json) -> str:
         """The key of the next call of this step with this content."""
         what = digest_of(self._attempts.get(step, 1), kind, name, content)
-        self._counts[step, what] += 1
-        return digest_of(self._writer.run, step, what, self._counts[step, what])
+        counts = self._counts.setdefault(step, Counter())
+        counts[what] += 1
+        return digest_of(self._writer.run, step, what, counts[what])
 
     def known(self, key: str) -> Call | None:
         """The call as an earlier process left it."""

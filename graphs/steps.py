@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -46,7 +47,7 @@ class Steps:
         self._cancelled: set[str] = set()
         self._halts: dict[str, Halt] = {}
         self._resting: Counter[str] = Counter()
-        self._delegated: Counter[tuple[str, str]] = Counter()
+        self._delegated: dict[str, Counter[str]] = {}
 
     async def __call__(self, step: Step, inputs: dict[str, StepResult]) -> StepResult:
         """The result of a step: of an earlier process, or of as many attempts as it has."""
@@ -98,13 +99,13 @@ class Steps:
     ) -> StepResult:
         run = self._run
         run.journal.begin(step.id, attempt)
-        self._delegated = Counter({k: n for k, n in self._delegated.items() if k[0] != step.id})
+        self._delegated[step.id] = Counter()
         if step.share is not None:
             self._accounts[step.id] = self.account(step.id.rpartition("/")[0]).portion(step.share)
         shared = self._is_shared(step, specialist)
         if specialist is None and not step.goal and not shared:
             try:
-                specialist = assign(step, run.crew.specialists, run.crew.tools)
+                specialist = assign(step, run.crew.specialists, self._context.by_id)
             except BottegaError as error:
                 return StepResult(step=step.id, status="failed", error=str(error))
         run.emit(
@@ -120,7 +121,7 @@ class Steps:
         )
         self._halts.pop(step.id, None)
         if specialist is not None:
-            work = specialist.perform(step, inputs, self._context())
+            work = specialist.perform(step, inputs, self._context)
         else:
             work = self._share(step, inputs) if shared else self._expand(step, inputs)
         task = asyncio.ensure_future(work)
@@ -141,6 +142,7 @@ class Steps:
             return result.model_copy(update={"status": halt.status, "error": str(halt)})
         return checked(step, result)
 
+    @functools.cached_property
     def _context(self) -> StepContext:
         crew = self._run.crew
         return StepContext(
@@ -168,8 +170,8 @@ class Steps:
             return await self._run.approvals.ask(step, question)
 
     async def _delegate(self, step: Step, specialist: Specialist, task: str) -> StepResult:
-        self._delegated[step.id, specialist.name] += 1
-        count = self._delegated[step.id, specialist.name]
+        self._delegated[step.id][specialist.name] += 1
+        count = self._delegated[step.id][specialist.name]
         part = Step(
             id=f"{step.id}/{specialist.name}{f'-{count}' if count > 1 else ''}",
             instruction=task,
@@ -194,7 +196,7 @@ class Steps:
         crew = self._run.crew
         assert crew.network is not None
         before = crew.network.weights
-        result = await crew.network.perform(step, inputs, self._context(), crew.specialists)
+        result = await crew.network.perform(step, inputs, self._context, crew.specialists)
         if (changed := crew.network.weights) != before:
             await crew.ledger.set_edges({edge: w for edge, w in changed.edges.items() if before.edges.get(edge) != w})
         return result

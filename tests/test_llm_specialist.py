@@ -657,9 +657,9 @@ def test_what_does_not_go_together_is_refused_when_it_is_made(options: dict[str,
 
 def test_a_step_for_anybody_goes_to_one_who_needs_no_model() -> None:
     team = (generalist(), BOSS, Specialist("poet", "", prompt=""), *house_specialists())
-    assert assign(STEP, team, SHOP).name == "operator"
-    assert assign(STEP.model_copy(update={"tool": "shop/add"}), team, SHOP).name == "operator"
-    assert assign(STEP, (BOSS, generalist()), SHOP).name == "generalist"
+    assert assign(STEP, team, {t.id: t for t in SHOP}).name == "operator"
+    assert assign(STEP.model_copy(update={"tool": "shop/add"}), team, {t.id: t for t in SHOP}).name == "operator"
+    assert assign(STEP, (BOSS, generalist()), {t.id: t for t in SHOP}).name == "generalist"
 
 
 def test_a_leader_without_tools_of_its_own_has_its_team_alone() -> None:

@@ -226,13 +226,13 @@ def test_names_of_toolsets_and_servers_stand_for_their_tools() -> None:
 def test_a_step_goes_to_whoever_has_its_tool_and_else_to_a_general_one() -> None:
     clerk = Specialist("clerk", "", tools=("shop",))
     team = (*house_specialists(), clerk)
-    assert assign(a_step("shop/add"), team, TOOLS) is clerk
-    assert assign(a_step("elsewhere/x"), team, TOOLS).name == "operator"
-    assert assign(a_step(None), team, TOOLS).name == "operator"
+    assert assign(a_step("shop/add"), team, {t.id: t for t in TOOLS}) is clerk
+    assert assign(a_step("elsewhere/x"), team, {t.id: t for t in TOOLS}).name == "operator"
+    assert assign(a_step(None), team, {t.id: t for t in TOOLS}).name == "operator"
     with pytest.raises(PlanError, match="'nobody'"):
-        assign(Step(id="s", instruction="", specialist="nobody"), team, TOOLS)
+        assign(Step(id="s", instruction="", specialist="nobody"), team, {t.id: t for t in TOOLS})
     with pytest.raises(PlanError, match="nobody here may use"):
-        assign(a_step("elsewhere/x"), (clerk,), TOOLS)
+        assign(a_step("elsewhere/x"), (clerk,), {t.id: t for t in TOOLS})
 
 
 class Bound:

@@ -15,7 +15,7 @@ INLINE = 512
 
 
 def pack(record: Mapping[str, Json]) -> tuple[str, dict[str, bytes]]:
-    """The row's text, and the artifacts that it refers to by their digest."""
+    """The row's text, and the artifacts that it refers to by their digest; what is stored of them `body` gives."""
     fields: dict[str, Json] = {}
     references: dict[str, str] = {}
     bodies: dict[str, bytes] = {}
@@ -29,9 +29,14 @@ def pack(record: Mapping[str, Json]) -> tuple[str, dict[str, bytes]]:
         raw = (b"t" if isinstance(value, str) else b"j") + text.encode("utf-8", "surrogatepass")
         digest = hashlib.sha256(raw).hexdigest()
         references[name] = digest
-        bodies[digest] = zlib.compress(raw, 1)
+        bodies[digest] = raw
     packed = {"fields": fields, "artifacts": references} if references else {"fields": fields}
     return json.dumps(packed, separators=(",", ":")), bodies
+
+
+def body(artifact: bytes) -> bytes:
+    """An artifact as it is stored."""
+    return zlib.compress(artifact, 1)
 
 
 def unpack(text: str, artifacts: Mapping[str, bytes]) -> dict[str, Json]:

@@ -14,7 +14,7 @@ from ...agents.plan import Answer, Json, Plan, Question, Route, RunStatus, StepR
 from ...core.errors import RunBusy
 from ...core.usage import Usage
 from . import tables as t
-from .payloads import pack
+from .payloads import body, pack
 from .store import Store
 
 T = TypeVar("T")
@@ -162,9 +162,10 @@ class RunWriter:
         await self._do(work)
 
     def _keep(self, connection: Connection, bodies: Mapping[str, bytes]) -> None:
-        for digest, body in bodies.items():
+        for digest, artifact in bodies.items():
             if digest not in self._written:
-                self._insert(connection, t.artifacts, {"run": self.run, "digest": digest, "body": body})
+                row = {"run": self.run, "digest": digest, "body": body(artifact)}
+                self._insert(connection, t.artifacts, row)
         self._written.update(bodies)  # harmless should the transaction fail: the run ends with it
 
     def _insert(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..core.errors import BottegaError, Halt, LedgerError, PermissionNeeded, RunBusy
+from ..core.errors import FATAL, BottegaError, Halt, PermissionNeeded
 from ..core.usage import Usage
 from ..tools import Tool, ToolResult
 from .arguments import calls_of, check
@@ -23,7 +23,7 @@ SHOWN_PER_CALL = 2_000
 SHORT = 20_000
 """Characters of text that are gone through at once."""
 
-GOES_UP = (Halt, LedgerError, RunBusy)
+GOES_UP = (Halt, *FATAL)
 """What no specialist makes a result of: it concerns the run."""
 
 MOST_VALUE = 5_000_000

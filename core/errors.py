@@ -90,6 +90,10 @@ class RunBusy(BottegaError):
     exit_code = 75
 
 
+FATAL = (LedgerError, RunBusy)
+"""What a run cannot go on after: no step makes a result of it."""
+
+
 class Halt(Exception):
     """A step cannot go on now. No failure, and not to be caught on the way: the run knows what to do.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..agents.arguments import fit, value_of
+from ..agents.arguments import fit, misfits, value_of
 from ..agents.plan import Json, Reference, Step, StepResult
 from ..core.errors import ToolError
 
@@ -45,17 +45,10 @@ def _problem(expected: str, result: StepResult) -> str | None:
 
 def _misfit(schema: dict[str, Json], value: Json) -> str | None:
     """How `value` breaks a JSON Schema."""
-    from jsonschema import Draft202012Validator, SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema)
-        error = next(Draft202012Validator(schema).iter_errors(value), None)
-    except SchemaError as broken:
-        return f"what it expects is no JSON Schema: {broken.message[:200]}"
-    if error is None:
+    if not (found := misfits(schema, value)):
         return None
-    where = f" at {error.json_path}" if error.path else ""
-    return f"its result is not what was asked for{where}: {error.message[:300]}"
+    where, how = found[0]
+    return f"its result is not what was asked for{f' at {where}' if where else ''}: {how[:300]}"
 
 
 def _is_empty(value: Json) -> bool:

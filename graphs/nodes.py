@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, TypedDict
 from ..agents.arguments import calls_of, check
 from ..agents.plan import Json, Plan, RunStatus, Step, StepResult, references
 from ..agents.reporter import Report, report
-from ..core.errors import BottegaError, BudgetExceeded, Halt, ModelError, PermissionNeeded, ServerError, ToolError
+from ..core.errors import (
+    FATAL,
+    BottegaError,
+    BudgetExceeded,
+    Halt,
+    ModelError,
+    PermissionNeeded,
+    ServerError,
+    ToolError,
+)
 from ..tools import Tool
 from .events import Planned, Routed
-from .scheduler import FATAL, UNFINISHED, run_steps
+from .scheduler import UNFINISHED, run_steps
 
 if TYPE_CHECKING:
     from .run import Run

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from ..agents.plan import Plan, Step, StepResult
-from ..core.errors import LedgerError, RunBusy
+from ..core.errors import FATAL
 from .slots import Slots
 
 Perform = Callable[[Step, dict[str, StepResult]], Awaitable[StepResult]]
@@ -14,9 +14,6 @@ Perform = Callable[[Step, dict[str, StepResult]], Awaitable[StepResult]]
 
 UNFINISHED = ("waiting", "uncertain", "exhausted")
 """Statuses of steps that may yet go on: what depends on them is neither started nor skipped."""
-
-FATAL = (LedgerError, RunBusy)
-"""What a run cannot go on after."""
 
 
 async def run_steps(

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..agents.plan import Json, Plan, Reference, Step, StepResult, rebound
+from ..agents.plan import Json, Plan, Step, StepResult, renamed
 from ..agents.reporter import report
 from ..agents.specialist import Specialist, StepContext, assign
 from ..core.errors import BottegaError, BudgetExceeded, Halt, PlanError
@@ -232,7 +232,7 @@ class Steps:
         made = await run.crew.planner.plan(step.instruction, context)
         made = made.check((s.name for s in run.crew.specialists), given=inputs)
         ids = {s.id: f"{step.id}/{s.id}" for s in made.steps}
-        return made.model_copy(update={"steps": tuple(_renamed(s, ids) for s in made.steps)})
+        return made.model_copy(update={"steps": tuple(renamed(s, ids) for s in made.steps)})
 
     @asynccontextmanager
     async def _rest(self, step: Step) -> AsyncIterator[None]:
@@ -271,19 +271,6 @@ class _Noted:
 def _content(result: StepResult) -> Json:
     """What a result hands on, for the digest of the steps that take it."""
     return [result.value, result.text, result.files]
-
-
-def _renamed(step: Step, ids: Mapping[str, str]) -> Step:
-    def there(reference: Reference) -> Reference:
-        return Reference(from_=ids.get(reference.from_, reference.from_), path=reference.path)
-
-    return step.model_copy(
-        update={
-            "id": ids[step.id],
-            "arguments": {name: rebound(value, there) for name, value in step.arguments.items()},
-            "after": tuple(ids.get(id, id) for id in step.after),
-        }
-    )
 
 
 def _whole(step: Step, plan: Plan, results: Mapping[str, StepResult]) -> StepResult:

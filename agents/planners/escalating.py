@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...core.errors import BottegaError, BudgetExceeded, LedgerError, RunBusy
+from ...core.errors import FATAL, BottegaError, BudgetExceeded
 from ..plan import Plan, StepResult
 from ..planning import Planner, PlanningContext
 
 SURE = 0.7
 """Least confidence of each step in a plan of the house that is taken as it is."""
 
-_NOT_OURS = (BudgetExceeded, LedgerError, RunBusy)
+_NOT_OURS = (BudgetExceeded, *FATAL)
 """Errors that no other planner mends."""
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .core.usage import Usage
     from .graphs.events import Event
     from .tools import Tool, ToolContext, ToolResult, Toolset, Workspace, tool
+    from .tools.policy import Rule
     from .workshop import Bottega
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Plan",
     "Question",
     "Route",
+    "Rule",
     "RunResult",
     "Specialist",
     "Step",
@@ -46,6 +48,7 @@ _HOMES = {
     "core.usage": ("Usage",),
     "graphs.events": ("Event",),
     "tools": ("Tool", "ToolContext", "ToolResult", "Toolset", "Workspace", "tool"),
+    "tools.policy": ("Rule",),
     "workshop": ("Bottega",),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,23 @@ def test_the_events_example_asks_and_writes_the_file(office: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "asked: files/write_file" in done.stdout
     assert (office / "errors.txt").read_text().strip() == str(errors_in(office))
+
+
+def test_the_page_about_runs_shows_what_works(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "office", tmp_path / "examples" / "office")
+    text = (EXAMPLES.parent / "docs" / "runs.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.+?)```", text, re.S)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "succeeded\n", done.stderr
+    assert (tmp_path / "examples" / "office" / "errors.txt").read_text().strip() == "3"
+
+
+def test_the_tools_of_ones_own_follow_their_policy(tmp_path: Path) -> None:
+    done = run("own_tools.py", cwd=tmp_path)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "large kiln is Piet's" in done.stdout
+    assert "kilns/book was not approved: it is taken" in done.stdout
+    assert "the rule for 'kilns/clear' says deny" in done.stdout
 
 
 def test_the_specialist_of_ones_own_gets_the_request_and_answers_it(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""How things are found: the tool index, lexical and dense scores, their fusion."""
+"""How things are found: the tool index with its lexical and dense scores, and what was done for like requests."""
 
+from .demonstrations import Demonstration, Demonstrations
 from .index import ToolHit, ToolIndex, ToolSpec
 from .lexical import terms
 
-__all__ = ["ToolHit", "ToolIndex", "ToolSpec", "terms"]
+__all__ = ["Demonstration", "Demonstrations", "ToolHit", "ToolIndex", "ToolSpec", "terms"]

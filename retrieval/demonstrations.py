@@ -41,7 +41,7 @@ class Demonstrations(Generic[T]):
     def __init__(
         self,
         encode: Callable[[Sequence[str]], Vectors],
-        shape: Callable[[T], Hashable] = id,
+        shape: Callable[[T], Hashable],
         most: int = MOST,
     ) -> None:
         self._encode = encode

@@ -135,8 +135,11 @@ class Client:
 
     def __init__(self, name: str, process: subprocess.Popen[str]) -> None:
         self.name = name
-        self.about = _line(process)
         self._process = process
+        try:
+            self.about = _line(process)
+        except ChildProcessError as error:
+            raise SystemExit(f"{name} did not start: {error}; --setup makes the venvs") from None
 
     def run(self, scene: Scene) -> Any:
         """One run: seconds of wall and processor, and whether the answer was complete."""
@@ -155,6 +158,7 @@ def _line(process: subprocess.Popen[str]) -> Any:
 
 @contextmanager
 def started(command: Sequence[str | Path]) -> Iterator[subprocess.Popen[str]]:
+    """A process that is ended with the block."""
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **QUIET}
     )
@@ -167,6 +171,7 @@ def started(command: Sequence[str | Path]) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def scripted_server() -> Iterator[Server]:
+    """`orchestration/server.py` at work."""
     with started([sys.executable, HERE / "server.py"]) as process:
         assert process.stdout is not None
         yield Server(int(process.stdout.readline()))
@@ -186,12 +191,12 @@ def measure(names: Sequence[str], venvs: Path | None, scenes: Sequence[Scene], r
     for workers in dict.fromkeys(scene.workers for scene in scenes):
         with ExitStack() as stack:
             server = stack.enter_context(scripted_server())
-            clients = []
+            processes = {}
             for name in [n for n in names if n not in SLOW or workers <= 4]:
                 command = [_python(name, venvs), HERE / "client.py", HERE / "adapters" / f"{name}.py"]
-                process = stack.enter_context(started([*command, server.address, str(workers)]))
-                clients.append(Client(name, process))
-                found.about[name] = clients[-1].about
+                processes[name] = stack.enter_context(started([*command, server.address, str(workers)]))
+            clients = [Client(name, process) for name, process in processes.items()]
+            found.about |= {client.name: client.about for client in clients}
             for scene in [s for s in scenes if s.workers == workers]:
                 found.figures[scene] = compare(server, clients, scene, runs)
                 print(table(scene, found.figures[scene]), flush=True)

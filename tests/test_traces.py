@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import http.server
+import json
+import subprocess
 import sys
 import threading
 import time
@@ -22,14 +24,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.trace import SpanKind, StatusCode
 
-from bottega import Bottega, Plan, Step, tool
+from bottega import Bottega, Plan, Specialist, Step, tool
 from bottega.agents.plan import Answer, Question, Reference, Route, RunResult, StepResult
 from bottega.core.errors import MissingExtra, ToolError, UsageError
 from bottega.core.usage import Usage
 from bottega.graphs import events as ev
 from bottega.graphs.otlp import Otlp
 from bottega.graphs.traces import Traces
-from bottega.testing import ScriptedPlanner
+from bottega.testing import ScriptedModel, ScriptedPlanner, wants
 from bottega.tools import ToolResult, Toolset, Workspace
 
 
@@ -259,6 +261,38 @@ def test_model_calls_lie_in_what_asks_for_them(recorder: Recorder) -> None:
     plan = recorder.named("plan")
     assert plan.start_time == nanoseconds("2026-01-02T03:04:05.000+00:00")
     assert plan.end_time == nanoseconds("2026-01-02T03:04:05.600+00:00")
+
+
+def test_a_real_run_with_a_language_model_has_spans_for_its_calls(tmp_path: Path, recorder: Recorder) -> None:
+    adder = Specialist("adder", "Adds.", prompt="Add.", tools=("desk",))
+    boss = Specialist("boss", "Has things added.", prompt="Delegate.", team=(adder,))
+    replies = [wants("ask_adder", task="add 1 and 2"), wants("add", left=1, right=2), "It is 3.", "Together: 3."]
+    plan = Plan(request="add", steps=(Step(id="s1", instruction="add 1 and 2", specialist="boss"),))
+    traces = Traces(recorder.provider)
+
+    async def main() -> None:
+        model = ScriptedModel(replies)
+        bottega = Bottega(tmp_path, servers={}, tools=DESK, specialists=[boss], model=model, planner="none")
+        async with bottega:
+            async for event in bottega.stream("add", plan):
+                traces(event)
+
+    asyncio.run(main())
+    assert [(span.name, recorder.parent(span)) for span in recorder.spans if span.name != "plan"] == [
+        ("chat scripted", "invoke_agent boss"),
+        ("chat scripted", "invoke_agent adder"),
+        ("execute_tool desk/add", "invoke_agent adder"),
+        ("chat scripted", "invoke_agent adder"),
+        ("invoke_agent adder", "invoke_agent boss"),
+        ("chat scripted", "invoke_agent boss"),
+        ("invoke_agent boss", "invoke_workflow bottega"),
+        ("invoke_workflow bottega", None),
+    ]
+    last = dict(next(span.attributes or {} for span in reversed(recorder.spans) if span.name == "chat scripted"))
+    assert last["gen_ai.response.finish_reasons"] == ("stop",)
+    assert last["gen_ai.usage.output_tokens"] == 2
+    assert last["gen_ai.response.time_to_first_chunk"] >= 0
+    nested(recorder.spans)
 
 
 def test_a_goal_is_planned_in_its_own_span(recorder: Recorder) -> None:
@@ -679,6 +713,38 @@ def test_no_span_of_a_large_run_is_lost(collector: Collector) -> None:
     assert {path for path, _ in collector.bodies} == {"/here"}
     requests = [ExportTraceServiceRequest.FromString(body) for _, body in collector.bodies]
     assert sum(len(s.spans) for r in requests for one in r.resource_spans for s in one.scope_spans) == 5_001
+
+
+def planned(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """The real command with a plan that adds two numbers."""
+    plan = json.dumps([{"tool": "calc/calculate", "arguments": {"expression": "20 + 22"}}])
+    command = [sys.executable, str(Path(__file__).with_name("planned.py")), "run", plan, "--workspace", str(folder)]
+    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_command_sends_traces_where_it_is_told(tmp_path: Path, collector: Collector) -> None:
+    done = planned(tmp_path, "--quiet", "--traces", collector.address)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "42" in done.stdout
+    [(path, body)] = collector.bodies
+    assert path == "/v1/traces"
+    assert b"execute_tool calc/calculate" in body
+    assert b"20 + 22" not in body
+    planned(tmp_path, "--quiet", "--traces", collector.address, "--trace-content")
+    assert b"20 + 22" in collector.bodies[1][1]
+
+
+def test_the_command_does_its_work_where_no_traces_can_be_sent(tmp_path: Path) -> None:
+    with Collector() as gone:
+        address = gone.address
+    done = planned(tmp_path, "--traces", address)
+    assert done.returncode == 0
+    assert "42" in done.stdout
+    assert f"spans did not reach {address}/v1/traces" in done.stderr
+    assert "Traceback" not in done.stderr
+    wrong = planned(tmp_path, "--traces", "collector")
+    assert wrong.returncode == 2
+    assert "it takes an address like" in wrong.stderr
 
 
 def test_a_collector_that_is_not_there_costs_a_line_and_not_the_run(tmp_path: Path, capfd: Any) -> None:

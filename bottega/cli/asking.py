@@ -18,9 +18,9 @@ Read = Callable[[str], Awaitable[str | None]]
 """Shows a prompt and gives the line that was typed; None at the end of input."""
 
 HELP = {
-    "approval": "y once · a such calls in this run · p always in this folder · e edit · n [reason]",
+    "approval": "y once · a all such in this run · p always here · e edit · n [why]",
     "uncertain": "d [result] it was done · r do it again · n leave it",
-    "plan": "y do it · e edit · n [reason]",
+    "plan": "y do it · e edit · n [why]",
 }
 
 

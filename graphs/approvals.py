@@ -144,7 +144,7 @@ class Approvals:
             )
         if self._approve == "later":
             await self._park(question)
-            raise Halt("waiting", f"{question.id} waits for an answer")
+            raise Halt("waiting", f"for an answer to {question.id}: {question.text}")
         if question.id not in self._asking:
             self._asking[question.id] = asyncio.ensure_future(self._asked(question))
         return await asyncio.shield(self._asking[question.id])

@@ -164,12 +164,10 @@ class Run:
         steps = self.plan.steps if self.plan else ()
         seconds = time.perf_counter() - self._started
         usage = self.account.usage
-        waits = [f"{q.id} ({q.step}): {q.text}" for q in self.approvals.open.values()]
-        if waits and said.status == "waiting":
-            answer = "\n".join(
-                [said.answer, *waits, "Answer with `bottega runs answer ID`, then `bottega runs resume`."]
-            )
-            said = Report(said.status, answer)
+        if said.status == "waiting":
+            ways = {"approval": "y|n", "plan": "y|n", "uncertain": "done|again|n", "question": "TEXT"}
+            waits = [f"bottega runs answer {q.id} {ways[q.kind]}" for q in self.approvals.open.values()]
+            said = Report(said.status, "\n".join([said.answer, *waits]))
         self.result = RunResult(
             run=self.id,
             request=self.request,

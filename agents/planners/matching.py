@@ -44,7 +44,7 @@ VALUE = "X"
 _ASKING = frozenset(terms("please give make tell let need want like would could can do does did just now"))
 """Words that ask, whatever for."""
 
-_WORDS = r"(?:(?!\b(?:and|or|then)\b)[^,;.!?\n]){1,80}?"
+_WORDS = r"(?:(?!\b(?:and|or|then)\b|[.!?](?:\s|$))[^,;\n]){1,80}?"
 _PATTERNS = {
     "text": _WORDS,
     "date": _WORDS,
@@ -52,7 +52,7 @@ _PATTERNS = {
     "integer": r"[-+]?\d+",
     "number": r"[-+]?\d+(?:\.\d+)?",
     "boolean": r"yes|no|true|false",
-    "list": r"[^;.!?\n]{1,200}?",
+    "list": r"(?:(?![.!?](?:\s|$))[^;\n]){1,200}?",
 }
 """What a value of each type looks like without quotation marks."""
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .graphs.ledger import AskedQuestion, Ledger, RunRecord, RunSummary
     from .loop import LoopThread
     from .models.chat import ChatClient
+    from .recalling import Recalling
     from .tools.mcp import McpServers, ServerConfig
 
 LONGEST_REQUEST = 64_000
@@ -110,6 +111,7 @@ class Bottega:
         self._ledger: Ledger | None = None
         self._unkept: tuple[tuple[Level, str], ...] = ()
         self._minds: Minds | None = None
+        self._recall: Recalling | None = None
         self._concurrency = concurrency
         self._house: tuple[Tool, ...] | None = None
         self._connections: dict[asyncio.AbstractEventLoop, McpServers] = {}
@@ -275,6 +277,7 @@ class Bottega:
             finder=minds.finder,
             chat=minds.chat,
             tell=minds.tell,
+            recall=self._recalling(ledger) if minds.chat is not None else None,
             network=await self._network(ledger),
             policy=Policy((*self._rules, *read_rules(self.workspace)), web=self._web, remote=remote),
             approve=self._approve,
@@ -294,6 +297,14 @@ class Bottega:
         if chat is None or "generalist" in {*self._without, *(s.name for s in self.specialists)}:
             return self.specialists
         return (*self.specialists, generalist(asks=self._approve is not None))
+
+    def _recalling(self, ledger: Ledger) -> Recalling:
+        """What earlier runs show a language model that plans; the house models need no demonstrations."""
+        if self._recall is None:
+            from .recalling import Recalling
+
+            self._recall = Recalling(ledger)
+        return self._recall
 
     async def _network(self, ledger: Ledger) -> Network:
         """The specialists as they pass work on among themselves, with what the ledger knows of how that went."""
@@ -316,7 +327,7 @@ class Bottega:
     def _close_ledger(self) -> None:
         if self._ledger is not None:
             self._ledger.close()
-            self._ledger = None
+            self._ledger = self._recall = None
 
     async def _catalog(self) -> tuple[tuple[Tool, ...], frozenset[str]]:
         """All tools, and the ids of those that servers run. Of two with one id own goes before house before servers."""

@@ -207,6 +207,9 @@ async def tell(state: State, run: Run) -> State:
 async def _planned(run: Run) -> Plan:
     """The plan of the planner; where there is none, one step for the specialists to share among themselves."""
     if run.crew.planner is not None:
+        if run.crew.recall is not None:
+            with suppress(ModelError):
+                run.context = replace(run.context, demonstrations=await run.crew.recall(run.request))
         return await run.crew.planner.plan(run.request, run.context)
     return _shared(run.request)
 

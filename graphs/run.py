@@ -60,6 +60,8 @@ class Crew:
     """The language model of whoever brings none."""
     tell: Callable[[Plan, Mapping[str, StepResult], Complete], Awaitable[str]] | None = None
     """Composes the answer by the language model; None leaves it to the reporter."""
+    recall: Callable[[str], Awaitable[tuple[Plan, ...]]] | None = None
+    """Plans that succeeded for requests like one, the likest first: what a language model is shown."""
     network: Network | None = None
     """How specialists share steps that no planner bound."""
     approve: Approve = None

@@ -1,1 +1,1 @@
-"""The few words every room shares: errors, ids, usage, redaction. No logic of its own."""
+"""The few words every room shares: errors, ids, usage, redaction, sound text. No logic of its own."""

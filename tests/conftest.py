@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,10 +37,21 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def postgres_ledger_url(postgres_url: str) -> str:
+    """The URL of a new ledger in PostgreSQL: a schema of its own."""
+    import psycopg
+
+    schema = f"ledger_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}".encode())
+    return f"{postgres_url}?options=-csearch_path%3D{schema}"
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a ledger: a new SQLite file, and a database in PostgreSQL that other tests use too."""
+    """The URL of a new ledger, once of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger.db'}"
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("postgres_ledger_url")
     return url

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, Table, and_, delete, func, insert
 from ...agents.plan import Answer, Budget, Json, Plan, Question, Route, RunStatus, StepResult
 from ...core.errors import RunBusy, UsageError
 from ...core.ids import new_id
+from ...core.sound import sound
 from ...core.usage import Usage
 from . import tables as t
 from .lease import SECONDS, is_gone, new_owner, spoken
@@ -126,7 +127,7 @@ class Ledger:
             rows = connection.execute(query).mappings().all()
             open_ = t.questions.c.answer.is_(None)
             counts = select(t.questions.c.run, func.count()).where(open_).group_by(t.questions.c.run)
-            waiting: dict[str, int] = dict(connection.execute(counts).tuples().all())
+            waiting: dict[str, int] = {row[0]: row[1] for row in connection.execute(counts)}
             now = self._store.now(connection)
             return [_summary(row, waiting.get(row["id"], 0), now) for row in rows]
 
@@ -204,10 +205,11 @@ class Ledger:
             if asked.answer is not None:
                 raise UsageError(f"the question {id} was answered already: {asked.answer.decision}")
             check_answer(asked.question, answer)
+            given = sound(answer)
             here = and_(t.questions.c.run == asked.run, t.questions.c.id == id)
             now = self._store.now(connection)
-            connection.execute(update(t.questions).where(here).values(answer=answer.model_dump_json(), answered=now))
-            return AskedQuestion(asked.run, asked.question, asked.asked, answer)
+            connection.execute(update(t.questions).where(here).values(answer=given.model_dump_json(), answered=now))
+            return AskedQuestion(asked.run, asked.question, asked.asked, given)
 
         return await self._store.run(work)
 

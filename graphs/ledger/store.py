@@ -8,7 +8,9 @@ for; those to a server are made in a thread.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +30,9 @@ T = TypeVar("T")
 BUSY = 10.0
 """Seconds that another process's writing is waited for."""
 
+AWAY = 10.0
+"""Seconds that a server is waited for that was there, and is being restarted."""
+
 
 class Store:
     """A database with the ledger's tables. Raises `LedgerError` wherever the database does not do what it is told."""
@@ -37,6 +42,7 @@ class Store:
         self.url = self._engine.url.render_as_string(hide_password=True)
         self._local = self._engine.dialect.name == "sqlite"
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._connection: Connection | None = None
         self._thread = None if self._local else ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
@@ -49,19 +55,18 @@ class Store:
     def do(self, work: Callable[[Connection], T], *, sync: bool = False) -> T:
         """`run` for code that may wait."""
         with self._lock:
-            try:
-                return self._do(work, sync)
-            except DBAPIError as error:
-                if not error.connection_invalidated:
+            until = time.monotonic() + (AWAY if self._connection is not None and not self._local else 0.0)
+            while True:
+                try:
+                    return self._do(work, sync)
+                except SQLAlchemyError as error:
+                    # Nothing of a broken transaction was kept, so that it can be done anew.
+                    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+                    if lost or self._connection is None:
+                        self._let_go()
+                        if time.monotonic() < until and not self._closing.wait(0.1):
+                            continue
                     raise self._error(error) from None
-            except SQLAlchemyError as error:
-                raise self._error(error) from None
-            self._let_go()
-            try:  # the server was restarted: nothing of a broken transaction was kept
-                return self._do(work, sync)
-            except SQLAlchemyError as error:
-                self._let_go()
-                raise self._error(error) from None
 
     def now(self, connection: Connection) -> float:
         """Seconds since the epoch by the database's clock, the one that all who share it agree on."""
@@ -77,11 +82,12 @@ class Store:
                     raw: Any = connection.connection.dbapi_connection
                     raw.execute("VACUUM")
                     raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                except SQLAlchemyError as error:
+                except (SQLAlchemyError, sqlite3.Error) as error:
                     raise self._error(error) from None
 
     def close(self) -> None:
         """Lets the database go."""
+        self._closing.set()
         with self._lock:
             self._let_go()
         if self._thread is not None:
@@ -104,10 +110,14 @@ class Store:
 
     def _connect(self) -> Connection:
         connection = self._engine.connect()
-        with connection.begin():
-            if not self._local:  # two processes that make the tables at once
-                connection.execute(select(func.pg_advisory_xact_lock(7310274)))
-            migrate(connection)
+        try:
+            with connection.begin():
+                if not self._local:  # two processes that make the tables at once
+                    connection.execute(select(func.pg_advisory_xact_lock(7310274)))
+                migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
         self._connection = connection
         return connection
 
@@ -116,7 +126,7 @@ class Store:
             self._connection.close()
             self._connection = None
 
-    def _error(self, error: SQLAlchemyError) -> LedgerError:
+    def _error(self, error: SQLAlchemyError | sqlite3.Error) -> LedgerError:
         reason = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
         full = "full" in reason or "No space" in reason
         hint = "make room and resume the run" if full else "`bottega doctor` checks it; finished work is kept"
@@ -130,7 +140,11 @@ def _engine(url: str) -> Engine:
         raise LedgerError(f"{redact(url)!r} is no database URL", hint="sqlite:///FILE or postgresql://...") from None
     if parsed.drivername == "sqlite":
         if parsed.database not in (None, "", ":memory:"):
-            Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
+            try:
+                Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise LedgerError(f"the ledger {url} cannot be used: {why.lower()}", hint="name another") from None
         engine = create_engine(
             parsed,
             poolclass=StaticPool,

@@ -78,7 +78,6 @@ class RunWriter:
         text, bodies = pack(result.model_dump(mode="json"))
 
         def work(connection: Connection) -> None:
-            self._keep(connection, bodies)
             row = {
                 "run": self.run,
                 "step": result.step,
@@ -91,7 +90,7 @@ class RunWriter:
             }
             self._insert(connection, t.steps, row)
 
-        await self._do(work)
+        await self._do(work, bodies)
 
     async def intend(self, key: str, step: str, kind: str, name: str) -> None:
         """Notes that a call is about to be made. Returns when that is on the disk."""
@@ -119,7 +118,6 @@ class RunWriter:
         spent = usage.model_dump_json(exclude_defaults=True)
 
         def work(connection: Connection) -> None:
-            self._keep(connection, bodies)
             values = {"state": state, "outcome": text, "usage": spent}
             if intended:
                 here = and_(t.calls.c.run == self.run, t.calls.c.key == key)
@@ -128,7 +126,7 @@ class RunWriter:
             row = {"run": self.run, "key": key, "step": step, "kind": kind, "name": name, **values}
             self._insert(connection, t.calls, {**row, "at": time.time()})
 
-        await self._do(work)
+        await self._do(work, bodies)
 
     async def ask(self, question: Question) -> None:
         """Puts a question into the queue; one that is there already stays as it is."""
@@ -154,32 +152,33 @@ class RunWriter:
         text, bodies = pack({"answer": answer})
 
         def work(connection: Connection) -> None:
-            self._keep(connection, bodies)
             values = {"status": status, "result": text, "owner": None, "updated": time.time()}
             here = t.runs.c.id == self.run
             connection.execute(update(t.runs).where(here).values(seconds=t.runs.c.seconds + seconds, **values))
 
-        await self._do(work)
-
-    def _keep(self, connection: Connection, bodies: Mapping[str, bytes]) -> None:
-        for digest, artifact in bodies.items():
-            if digest not in self._written:
-                row = {"run": self.run, "digest": digest, "body": body(artifact)}
-                self._insert(connection, t.artifacts, row)
-        self._written.update(bodies)  # harmless should the transaction fail: the run ends with it
+        await self._do(work, bodies)
 
     def _insert(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
         """Inserts a row, but where it is there already: a transaction may be tried again after its server went away."""
         dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
         connection.execute(dialect.insert(table).on_conflict_do_nothing(), dict(row))
 
-    async def _do(self, work: Callable[[Connection], T], *, sync: bool = False) -> T:
+    async def _do(
+        self, work: Callable[[Connection], T], bodies: Mapping[str, bytes] | None = None, *, sync: bool = False
+    ) -> T:
+        """Does `work` in a transaction of which the artifacts `bodies` are a part."""
+        new = {digest: artifact for digest, artifact in (bodies or {}).items() if digest not in self._written}
+
         def fenced(connection: Connection) -> T:
             if connection.execute(self._held, {"run": self.run, "fence": self._fence}).first() is None:
                 raise RunBusy(
                     f"another process has taken {self.run} over; this one has stopped",
                     hint=f"`bottega runs show {self.run}` tells how far it is",
                 )
+            for digest, artifact in new.items():
+                self._insert(connection, t.artifacts, {"run": self.run, "digest": digest, "body": body(artifact)})
             return work(connection)
 
-        return await self._store.run(fenced, sync=sync)
+        done = await self._store.run(fenced, sync=sync)
+        self._written.update(new)
+        return done

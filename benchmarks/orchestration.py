@@ -94,6 +94,8 @@ class Measured:
     peak: int = 0
     bytes: int = 0
     cold: float = 0.0
+    memory: float = 0.0
+    """MB that the process had at most."""
     problem: str = ""
 
     @property
@@ -137,7 +139,7 @@ class Client:
         self.name = name
         self._process = process
         try:
-            self.about = _line(process)
+            self.versions: dict[str, str] = _line(process)
         except ChildProcessError as error:
             raise SystemExit(f"{name} did not start: {error}; --setup makes the venvs") from None
 
@@ -179,10 +181,10 @@ def scripted_server() -> Iterator[Server]:
 
 @dataclass
 class Found:
-    """All figures by scene and adapter, and what each client says about itself."""
+    """All figures by scene and adapter, and the versions of each client's packages."""
 
     figures: dict[Scene, dict[str, Measured]] = field(default_factory=dict)
-    about: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def measure(names: Sequence[str], venvs: Path | None, scenes: Sequence[Scene], runs: int) -> Found:
@@ -196,7 +198,7 @@ def measure(names: Sequence[str], venvs: Path | None, scenes: Sequence[Scene], r
                 command = [_python(name, venvs), HERE / "client.py", HERE / "adapters" / f"{name}.py"]
                 processes[name] = stack.enter_context(started([*command, server.address, str(workers)]))
             clients = [Client(name, process) for name, process in processes.items()]
-            found.about |= {client.name: client.about for client in clients}
+            found.versions |= {client.name: client.versions for client in clients}
             for scene in [s for s in scenes if s.workers == workers]:
                 found.figures[scene] = compare(server, clients, scene, runs)
                 print(table(scene, found.figures[scene]), flush=True)
@@ -226,6 +228,7 @@ def compare(server: Server, clients: Sequence[Client], scene: Scene, runs: int) 
                 continue
             measured.walls.append(run["wall"])
             measured.cpus.append(run["cpu"])
+            measured.memory = run["memory"]
             measured.calls, measured.peak, measured.bytes = seen["calls"], seen["peak"], seen["bytes"]
     return found
 
@@ -239,13 +242,14 @@ def table(scene: Scene, figures: dict[str, Measured]) -> str:
     floor = figures[FLOOR]
     lines = [
         f"\n### {scene.title}\n",
-        "| | model calls | most at once | wall ms (least) | × bare | CPU ms | × bare | sent kB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| | model calls | most at once | wall ms (least) | × bare | CPU ms | × bare | first run ms | sent kB | MB |",
+        "|" + " --- |" * 10,
     ]
     for name, m in sorted(figures.items(), key=lambda item: item[1].wall):
         lines.append(
             f"| {TITLES.get(name, name)} | {m.calls} | {m.peak} | {m.wall * 1e3:,.1f} ({m.least * 1e3:,.1f}) "
-            f"| {m.wall / floor.wall:.2f} | {m.cpu * 1e3:,.1f} | {m.cpu / floor.cpu:.2f} | {m.bytes / 1e3:,.1f} |"
+            f"| {m.wall / floor.wall:.2f} | {m.cpu * 1e3:,.1f} | {m.cpu / floor.cpu:.2f} "
+            f"| {m.cold * 1e3:,.0f} | {m.bytes / 1e3:,.1f} | {m.memory:,.0f} |"
         )
     lines += [f"\n{name}: {m.problem}" for name, m in figures.items() if m.problem]
     return "\n".join(lines)
@@ -347,17 +351,17 @@ def main() -> int:
     if costs is not None:
         print(engine_lines(costs))
     print(
-        "\n### Versions\n\n" + "\n".join(f"- {TITLES[name]}: {_versions(about)}" for name, about in found.about.items())
+        "\n### Versions\n\n"
+        + "\n".join(f"- {TITLES[name]}: {_listed(versions)}" for name, versions in found.versions.items())
     )
     if given.json:
         scenes = [{**asdict(s), "figures": {n: asdict(m) for n, m in f.items()}} for s, f in found.figures.items()]
-        given.json.write_text(json.dumps({"clients": found.about, "scenes": scenes, "engine": costs}, indent=1))
+        given.json.write_text(json.dumps({"versions": found.versions, "scenes": scenes, "engine": costs}, indent=1))
     return 0 if targets(found.figures, costs) else 1
 
 
-def _versions(about: Any) -> str:
-    listed = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    return f"{listed}; imported in {about['import_seconds']:.2f} s"
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 if __name__ == "__main__":

@@ -26,10 +26,7 @@ import job
 def main() -> None:
     file, server, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     names = job.workers(count)
-    begun = time.perf_counter()
-    adapter = load(file)
-    imported = time.perf_counter() - begun
-    asyncio.run(serve(adapter, server, names, imported))
+    asyncio.run(serve(load(file), server, names))
 
 
 def load(file: Path) -> ModuleType:
@@ -42,15 +39,10 @@ def load(file: Path) -> ModuleType:
     return module
 
 
-async def serve(adapter: ModuleType, server: str, names: tuple[str, ...], imported: float) -> None:
+async def serve(adapter: ModuleType, server: str, names: tuple[str, ...]) -> None:
     """One event loop for all runs, so that connections stay open between them."""
-    begun = time.perf_counter()
     made = adapter.setup(server, names)
-    tell(
-        versions={name: version(name) for name in adapter.PACKAGES},
-        import_seconds=imported,
-        setup_seconds=time.perf_counter() - begun,
-    )
+    tell(**{name: version(name) for name in adapter.PACKAGES})
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         wanted = json.loads(line)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .text import one_line
 
 if TYPE_CHECKING:
+    from ..agents.drawing import Row
     from ..agents.plan import Plan
 
 WIDEST = 120
@@ -24,10 +25,9 @@ def print_json(value: Any) -> None:
 
 def print_plan(plan: Plan) -> None:
     """A plan on stdout as its graph, as wide as the terminal."""
-    from ..agents.drawing import tree
     from .progress import wants_rich
 
-    rows = tree(plan, min(shutil.get_terminal_size().columns, WIDEST))
+    rows = plan_rows(plan)
     if not wants_rich(sys.stdout):
         print("\n".join(map(str, rows)))
         return
@@ -39,16 +39,19 @@ def print_plan(plan: Plan) -> None:
         console.print(Text.assemble((row.rail, "cyan"), (row.text, "dim" if row.detail else "")))
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
-    """A plan as plain lines: what each step does, with which tool, and whose results it uses."""
-    from ..agents.drawing import step_detail
+def plan_rows(plan: Plan, indent: int = 0, goals: Mapping[str, Plan] | None = None) -> list[Row]:
+    """The rows that show a plan as its graph, where they are to stand `indent` columns from the left of the terminal.
 
-    for step in plan.steps:
-        yield f"{step.id:<3} {one_line(step.instruction, 200)}"
-        uses = f"← {', '.join(step.needs)}" if step.needs else ""
-        told = f"cannot: {one_line(step.problem, 200)}" if step.problem else step_detail(step)
-        if detail := " · ".join(part for part in (told, uses) if part):
-            yield f"    {detail}"
+    `goals` are the plans of its goals, by the step's id, where they are known.
+    """
+    from ..agents.drawing import tree
+
+    return tree(plan, min(shutil.get_terminal_size().columns, WIDEST) - indent, goals)
+
+
+def plan_lines(plan: Plan, goals: Mapping[str, Plan] | None = None) -> Iterator[str]:
+    """`plan_rows` as text, for lines with an indent of two."""
+    yield from map(str, plan_rows(plan, 2, goals))
 
 
 def argument(value: Any) -> str:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .output import argument, plan_lines
+from .output import argument, plan_rows
 from .text import one_line
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ class Progress:
                 self.line(f"{mark}{one_line(event.text)}", LEVELS[event.level])
             case "planned":
                 again = f" (revision {event.plan.revision})" if event.plan.revision > 1 else ""
-                self.line(f"plan{again}", "bold")
-                for line in plan_lines(event.plan):
-                    self.line(f"  {line}", "dim" if line.startswith(" ") else "")
+                of = f" of {event.goal}" if event.goal else ""
+                self.line(f"plan{of}{again}", "bold")
+                for row in plan_rows(event.plan, indent=2):
+                    self.line(f"  {row}", "dim" if row.detail else "")
             case "step_started":
                 self._running[event.step] = one_line(event.instruction, 60)
             case "tool_called":

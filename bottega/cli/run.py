@@ -11,7 +11,7 @@ import click
 from ..settings import Settings
 from .following import Form, follow, form_options
 from .options import engine_options, opened, run_async, workshop_options
-from .output import plan_lines, print_json
+from .output import print_json, print_plan
 from .text import read_request
 from .workflows import workflow_options, workflow_plan
 
@@ -62,8 +62,7 @@ def run(
         async with opened(settings) as bottega:
             plan = await planned(bottega) or await bottega.plan(text)
         if form == "text":
-            for line in plan_lines(plan):
-                print(line)
+            print_plan(plan)
         else:
             print_json(plan.model_dump(mode="json"))
         return 0

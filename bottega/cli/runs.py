@@ -85,9 +85,9 @@ def show(run: str, settings: Settings, as_json: bool) -> int:
             return 0
         print(f"{record.summary.id} · {_status(record.summary)} · {_ago(record.summary.updated)}")
         print(one_line(record.summary.request, 500))
-        for goal, plan in record.plans.items():
-            print(f"plan of {goal}" if goal else f"plan (revision {plan.revision})")
-            for line in plan_lines(plan):
+        if (plan := record.plans.get("")) is not None:
+            print(f"plan (revision {plan.revision})")
+            for line in plan_lines(plan, record.plans):
                 print(f"  {line}")
         for kept in last.values():
             told = kept.result.text if kept.result.status == "succeeded" else kept.result.error or kept.result.text

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..cli.asking import Asker
 from ..cli.options import opened
-from ..cli.output import columns, plan_lines
+from ..cli.output import columns, print_plan
 from ..cli.progress import Progress
 from ..cli.record import Record
 from ..cli.text import checked, one_line, plain
@@ -213,8 +213,7 @@ class Console:
             self._progress.line("say what is to be planned: /plan REQUEST", "yellow")
             return
         bottega = await self._opened()
-        for line in plan_lines(await bottega.plan(without_marks(checked(rest), self._workspace.root))):
-            print(line)
+        print_plan(await bottega.plan(without_marks(checked(rest), self._workspace.root)))
 
     async def _mcp(self, rest: str) -> None:
         from ..tools.mcp.config import read_config

@@ -197,6 +197,10 @@ class Run:
         if before.summary.status == "succeeded":
             raise UsageError(f"{self.id} has succeeded already", hint=f"`bottega runs show {self.id}` tells its answer")
         self.writer = await ledger.take(self.id)
+        self._again = before.summary.status not in ("running", "waiting")
+        if self._again:  # what was refused may be asked about once more
+            asked = before.questions.items()
+            await self.writer.forget([id for id, a in asked if a.answer and a.answer.decision == "deny"])
         record = await ledger.load(self.id)
         self.request = record.summary.request
         # A limit that is given anew goes before the one that the run was started with.
@@ -205,7 +209,6 @@ class Run:
         self.plan = self.plans.pop("", None)
         self._state.update(record.state)  # type: ignore[typeddict-item]
         self.revision = self.plan.revision if self.plan else 0
-        self._again = before.summary.status not in ("running", "waiting")
         if self._again:
             given = bool(self._state.get("given"))
             self._state = State(schema=SCHEMA, given=given)

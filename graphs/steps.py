@@ -94,10 +94,18 @@ class Steps:
             return True
         return record.revision == self._run.revision and id(record) not in self._again
 
+    def _forgive(self, step: str) -> None:
+        """Lets what failed below a step be tried again with it."""
+        for (part, _), records in self._records.items():
+            if part.startswith(f"{step}/"):
+                self._again.update(id(record) for record in records if record.result.status != "succeeded")
+
     async def _attempt(
         self, step: Step, inputs: Mapping[str, StepResult], specialist: Specialist | None, attempt: int
     ) -> StepResult:
         run = self._run
+        if attempt > 1:
+            self._forgive(step.id)
         run.journal.begin(step.id, attempt)
         self._delegated[step.id] = Counter()
         if step.share is not None:

@@ -419,3 +419,52 @@ def test_a_result_prints_as_the_json_of_the_command_line(bench: Bench) -> None:
     json.dumps(whole)
     again = Plan.model_validate(whole["plan"])
     assert again.steps == CHAIN
+
+
+def test_what_was_refused_is_asked_about_again_when_the_run_is_resumed(bench: Bench) -> None:
+    answers = [False, True]
+
+    async def approve(question: Question) -> bool:
+        return answers.pop(0)
+
+    async def twice() -> tuple[RunResult, RunResult]:
+        write = step("s2", "desk/write", arguments={"path": "a.txt", "text": "a"})
+        crew = bench.crew(ScriptedPlanner([step("s1"), write]), approve=approve)
+        first = await Run(crew, "do it", bench.emit).go()
+        return first, await Run(crew, "", bench.emit, resume=first.run).go()
+
+    first, second = asyncio.run(twice())
+    assert (first.status, second.status) == ("stopped", "succeeded")
+    assert (bench.folder / "a.txt").read_text() == "a"
+    assert [e.step for e in bench.events if e.type == "tool_called"] == ["s1", "s2"]
+
+
+def test_a_goal_that_is_tried_again_does_only_what_failed(bench: Bench) -> None:
+    tried: list[str] = []
+
+    @tool(read_only=True)
+    def stumble(name: str) -> str:
+        """Fail at first."""
+        tried.append(name)
+        if tried.count(name) == 1:
+            raise ToolError("not yet")
+        return name
+
+    tools = (*TOOLS, *Toolset.of("path", "", [stumble]).tools)
+    inner = [step("s1"), step("s2", "path/stumble", arguments={"name": "stone"}, after=("s1",))]
+    goal = Step(id="g", instruction="get there", goal=True, retries=1)
+    result = bench.run(goal, planner=Nested({"do it": [goal], "get there": inner}), tools=tools)
+    assert result.status == "succeeded"
+    assert tried == ["stone", "stone"]
+    assert [e.step for e in bench.events if e.type == "tool_called"] == ["g/s1", "g/s2", "g/s2"]
+
+
+class Nested(ScriptedPlanner):
+    """Plans by the words of what is to be done."""
+
+    def __init__(self, plans: dict[str, list[Step]]) -> None:
+        super().__init__([])
+        self._plans = plans
+
+    async def plan(self, request: str, context: Any) -> Plan:
+        return Plan(request=request, steps=tuple(self._plans[request]))

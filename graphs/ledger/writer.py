@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, and_, bindparam, select, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ...agents.plan import Answer, Json, Plan, Question, Route, RunStatus, StepResult
@@ -136,6 +136,11 @@ class RunWriter:
             self._insert(connection, t.questions, {**row, "asked": time.time()})
 
         await self._do(work)
+
+    async def forget(self, questions: Sequence[str]) -> None:
+        """Takes questions out of the queue, with their answers: they may be asked again."""
+        here = and_(t.questions.c.run == self.run, t.questions.c.id.in_(questions))
+        await self._do(lambda connection: connection.execute(delete(t.questions).where(here)))
 
     async def answered(self, id: str, answer: Answer) -> None:
         """Keeps the answer that a person gave to this process."""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .agents.mermaid import mermaid
     from .agents.plan import Answer, Budget, Plan, Question, Route, RunResult, Step, StepResult
     from .agents.specialist import Specialist
+    from .agents.workflows import Workflow
     from .core.errors import BottegaError, ToolError
     from .core.usage import Usage
     from .graphs.events import Event
@@ -36,14 +38,18 @@ __all__ = [
     "ToolResult",
     "Toolset",
     "Usage",
+    "Workflow",
     "Workspace",
     "__version__",
+    "mermaid",
     "tool",
 ]
 
 _HOMES = {
+    "agents.mermaid": ("mermaid",),
     "agents.plan": ("Answer", "Budget", "Plan", "Question", "Route", "RunResult", "Step", "StepResult"),
     "agents.specialist": ("Specialist",),
+    "agents.workflows": ("Workflow",),
     "core.errors": ("BottegaError", "ToolError"),
     "core.usage": ("Usage",),
     "graphs.events": ("Event",),

@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 import postgres
 import pytest
 from elsewhere import Elsewhere
+from engine_support import sql
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from bottega.agents.plan import Answer, Budget, Plan, Question, Reference, Route, Step, StepResult
@@ -88,16 +89,6 @@ PLAN = Plan(
     ),
 )
 YES = Answer(decision="once")
-
-
-def sql(url: str, *statements: str) -> list[Any]:
-    """Does what no ledger does, and gives the rows of the last statement."""
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-    with engine.begin() as connection:
-        done = [connection.execute(text(statement)) for statement in statements]
-        rows = [tuple(row) for row in done[-1]] if done[-1].returns_rows else []
-    engine.dispose()
-    return rows
 
 
 # What is written is read back
@@ -295,6 +286,7 @@ WRITES: dict[str, Callable[[RunWriter], Awaitable[object]]] = {
     "outcome": lambda w: w.outcome("k9", "s9", "tool", "t", {"text": noise(1000)}, Usage(), intended=False),
     "ask": lambda w: w.ask(question("ask-9")),
     "answered": lambda w: w.answered("ask-1", YES),
+    "forget": lambda w: w.forget(["ask-1"]),
     "finish": lambda w: w.finish("succeeded", "late", 9.0),
 }
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, and_, bindparam, delete, select, update
+from sqlalchemy import ClauseElement, Connection, CursorResult, Table, and_, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ...agents.plan import Answer, Json, Plan, Question, Route, RunStatus, StepResult
@@ -19,7 +19,11 @@ from .store import Store
 
 T = TypeVar("T")
 
-_HELD = select(t.runs.c.id).where(t.runs.c.id == bindparam("run"), t.runs.c.fence == bindparam("fence"))
+_HELD = (
+    select(t.runs.c.id)
+    .where(t.runs.c.id == bindparam("run"), t.runs.c.fence == bindparam("fence"))
+    .with_for_update(read=True)
+)
 
 
 class RunWriter:
@@ -35,7 +39,7 @@ class RunWriter:
         self._owner = owner
         self._fence = fence
         self._written: set[str] = set()
-        self._held = _HELD.with_for_update(read=True)
+        self._compiled: dict[tuple[str, ...], tuple[str, list[str] | None]] = {}
 
     async def beat(self) -> Sequence[str]:
         """Keeps the lease for `lease` seconds more; gives what is to be cancelled: ids of steps, `*` for the run."""
@@ -166,7 +170,18 @@ class RunWriter:
     def _insert(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
         """Inserts a row, but where it is there already: a transaction may be tried again after its server went away."""
         dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        connection.execute(dialect.insert(table).on_conflict_do_nothing(), dict(row))
+        self._execute(connection, table.name, lambda: dialect.insert(table).on_conflict_do_nothing(), row)
+
+    def _execute(
+        self, connection: Connection, name: str, statement: Callable[[], ClauseElement], row: Mapping[str, Any]
+    ) -> CursorResult[Any]:
+        """Executes what every step does anew, compiled once: to prepare it would take longer than to do it."""
+        key = (name, *row)
+        if key not in self._compiled:
+            made: Any = statement().compile(dialect=connection.dialect, column_keys=list(row))
+            self._compiled[key] = made.string, made.positiontup
+        text, order = self._compiled[key]
+        return connection.exec_driver_sql(text, tuple(row[name] for name in order) if order else dict(row))
 
     async def _do(
         self, work: Callable[[Connection], T], bodies: Mapping[str, bytes] | None = None, *, sync: bool = False
@@ -175,7 +190,8 @@ class RunWriter:
         new = {digest: artifact for digest, artifact in (bodies or {}).items() if digest not in self._written}
 
         def fenced(connection: Connection) -> T:
-            if connection.execute(self._held, {"run": self.run, "fence": self._fence}).first() is None:
+            held = self._execute(connection, "held", lambda: _HELD, {"run": self.run, "fence": self._fence})
+            if held.first() is None:
                 raise RunBusy(
                     f"another process has taken {self.run} over; this one has stopped",
                     hint=f"`bottega runs show {self.run}` tells how far it is",

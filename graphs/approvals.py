@@ -13,6 +13,7 @@ from typing import Literal
 from ..agents.arguments import check
 from ..agents.plan import Answer, Json, Plan, Question, Step
 from ..core.errors import Halt, PermissionNeeded, ToolError
+from ..core.sound import sound
 from ..tools import Tool
 from ..tools.policy import Rule
 from .events import Emit, QuestionAnswered, QuestionAsked
@@ -82,6 +83,11 @@ class Approvals:
                 self._forms.add(_form(tool.id, arguments))
         return arguments
 
+    def edited(self, step: Step, tool: Tool, arguments: dict[str, Json]) -> dict[str, Json]:
+        """The arguments of a call that was permitted before, as a person may have changed them then."""
+        answer = self._answers.get(self._id("approval", step.id, tool.id, arguments))
+        return answer.arguments or {} if answer is not None and answer.decision == "edit" else arguments
+
     async def uncertain(self, step: Step, tool: Tool, arguments: dict[str, Json], key: str, why: str) -> Answer:
         """What is to become of a call that was under way when a process died: `once` makes it again, `text` is what it
         gave. Never assumed, not even where all side effects are approved: raises `Halt` until a person has said."""
@@ -134,6 +140,14 @@ class Approvals:
             raise PermissionNeeded(f"the question was not answered{': ' if answer.text else ''}{answer.text}")
         return answer.text
 
+    async def close(self) -> None:
+        """Takes back what a person is being asked."""
+        asking = [task for task in self._asking.values() if not task.done()]
+        for task in asking:
+            task.cancel()
+        if asking:
+            await asyncio.wait(asking)
+
     async def _answer(self, question: Question) -> Answer:
         if question.id in self._answers:
             return self._answers[question.id]
@@ -155,7 +169,7 @@ class Approvals:
         if callable(self._approve):
             await self._writer.ask(question)
             given = await self._approve(question)
-            answer = given if isinstance(given, Answer) else _answer_of(given, question)
+            answer = sound(given if isinstance(given, Answer) else _answer_of(given, question))
             check_answer(question, answer)
             await self._writer.answered(question.id, answer)
         else:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from ..agents.plan import Json, Step
 from ..core.errors import BottegaError, NotSent, PermissionNeeded, ServerError
 from ..core.redaction import redact
+from ..core.sound import sound
 from ..core.usage import Usage
 from ..tools import Tool, ToolContext, ToolResult
 from ..tools.policy import Policy
@@ -45,27 +46,25 @@ class Calls:
         Raises `PermissionNeeded` for a call that is not permitted or not approved, `BudgetExceeded` for one that cannot
         be paid, `Halt` where a person has to answer first.
         """
+        arguments = sound(arguments)
         key = self.journal.key(step.id, "tool", tool.id, arguments)
-        asked = False
-        while (known := self.journal.known(key)) is not None:
+        permitted: dict[str, Json] | None = None
+        while True:
+            known = self.journal.known(key)
+            if known is None:
+                if permitted is None:
+                    permitted = await self.permit(step, tool, arguments)
+                if (result := await self._paid(step, tool, permitted, key)) is not None:
+                    return result
+                continue
             if known.state == "done":
                 return self._from_before(step, tool, arguments, key, known)
-            why = "the run was broken off during the call"
-            answer = await self.approvals.uncertain(step, tool, arguments, key, why)
+            permitted = self.approvals.edited(step, tool, arguments)
+            why = known.outcome["text"] if known.outcome else "the run was broken off during the call"
+            answer = await self.approvals.uncertain(step, tool, permitted, key, why)
             if answer.decision == "text":
                 return await self._taken(step, tool, key, answer.text)
-            key, asked = again(key), True
-        if not asked:
-            arguments = await self.permit(step, tool, arguments)
-        account = self.account(step.id)
-        await account.reserve(ONE)
-        used = Usage()
-        try:
-            async with self.limit:
-                used = ONE
-                return await self._make(step, tool, arguments, key)
-        finally:
-            account.settle(ONE, used)
+            key = again(key)
 
     async def permit(self, step: Step, tool: Tool, arguments: dict[str, Json]) -> dict[str, Json]:
         """The arguments of a call that may be made, as a person may have changed them.
@@ -79,28 +78,36 @@ class Calls:
             raise PermissionNeeded(verdict.reason, hint=verdict.hint)
         return arguments
 
-    async def _make(self, step: Step, tool: Tool, arguments: dict[str, Json], key: str) -> ToolResult:
+    async def _paid(self, step: Step, tool: Tool, arguments: dict[str, Json], key: str) -> ToolResult | None:
+        """The result of a call that is made now. None where nobody knows whether it was."""
+        account = self.account(step.id)
+        await account.reserve(ONE)
+        used = Usage()
+        try:
+            async with self.limit:
+                used = ONE
+                return await self._make(step, tool, arguments, key)
+        finally:
+            account.settle(ONE, used)
+
+    async def _make(self, step: Step, tool: Tool, arguments: dict[str, Json], key: str) -> ToolResult | None:
         repeatable = tool.annotations.read_only or tool.annotations.idempotent or tool.annotations.keyed
         if not repeatable:
             await self.journal.intend(key, step.id, "tool", tool.id)
         self._tell(step, tool, key, arguments)
         start = time.perf_counter()
         context = replace(self.context, key=key)
+        uncertain = False
         try:
             result = await self._call(tool, arguments, context, 2 if repeatable and tool.remote else 1)
+            result = replace(result, text=sound(result.text), data=sound(result.data))
         except ServerError as error:
             # It reached the server, and nobody knows what came of it.
-            result = ToolResult(f"{tool.id}: {error}", is_error=True)
-            if not repeatable:
-                await self._keep(step, tool, key, result, intended=True, uncertain=True)
-                self._told(step, tool, key, result, time.perf_counter() - start)
-                answer = await self.approvals.uncertain(step, tool, arguments, key, str(error))
-                if answer.decision == "text":
-                    return await self._taken(step, tool, key, answer.text)
-                return await self._make(step, tool, arguments, again(key))
-        await self._keep(step, tool, key, result, intended=not repeatable)
+            uncertain = not repeatable
+            result = ToolResult(sound(str(error)), is_error=True)
+        await self._keep(step, tool, key, result, intended=not repeatable, uncertain=uncertain)
         self._told(step, tool, key, result, time.perf_counter() - start)
-        return result
+        return None if uncertain else result
 
     async def _call(self, tool: Tool, arguments: dict[str, Json], context: ToolContext, tries: int) -> ToolResult:
         try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..agents.plan import Step
 from ..core.errors import BottegaError, UsageError
 from ..core.redaction import redact
+from ..core.sound import sound
 from ..core.usage import Usage
 from ..models.chat import ChatClient, ChatReply, ChatRequest
 from .budget import Account
@@ -89,7 +90,7 @@ class Completions:
         await account.reserve(most)
         used = most  # where nobody knows what was used, it is what was set aside
         try:
-            reply = await client.complete(request, self._heard(step, call) if self.stream else None)
+            reply = sound(await client.complete(request, self._heard(step, call) if self.stream else None))
             used = reply.usage
             return reply
         except BottegaError as error:

@@ -17,9 +17,11 @@ from ..core.errors import (
     Halt,
     ModelError,
     PermissionNeeded,
+    PlanError,
     ServerError,
     ToolError,
 )
+from ..core.sound import sound
 from ..tools import Tool
 from .events import Planned, Routed
 from .scheduler import UNFINISHED, run_steps
@@ -112,7 +114,7 @@ async def plan(state: State, run: Run) -> State:
             assert run.plan is not None
             assert run.crew.planner is not None
             made = await run.crew.planner.revise(run.plan, dict(run.results), run.context)
-        made = made and made.check(names)
+        made = made and sound(made).check(names)
     except FATAL:
         raise
     except BudgetExceeded as error:
@@ -146,13 +148,16 @@ async def approve(state: State, run: Run) -> State:
     if run.crew.approve_plan:
         try:
             approved = await run.approvals.plan(run.plan)
+            approved = approved.check(s.name for s in run.crew.specialists)
         except PermissionNeeded as error:
             return State(at="approve", problem=str(error), refused=True)
         except Halt as halt:
             return State(at="approve", problem=str(halt), waits=True)
+        except PlanError as error:
+            return State(at="approve", problem=f"the plan as it was edited cannot be: {error}")
         if approved is not run.plan:
-            _take(run, approved.check(s.name for s in run.crew.specialists))
-            await run.save(State(at="plan"), plan=run.plan)
+            _take(run, approved)
+            await run.save(State(at="approve"), plan=run.plan)  # whoever goes on from here need not ask again
             run.emit(Planned(run=run.id, plan=run.plan))
     tools = {tool.id: tool for tool in run.crew.tools}
     for step in run.plan.steps:

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..agents.network import Network
 from ..agents.plan import Budget, Plan, Route, RunResult, StepResult
@@ -20,7 +21,7 @@ from ..agents.planning import Binder, Finder, Planner, PlanningContext, Router
 from ..agents.readable import Nearness
 from ..agents.reporter import Report, report
 from ..agents.specialist import Specialist
-from ..core.errors import BottegaError, UsageError
+from ..core.errors import FATAL, BottegaError, UsageError
 from ..core.usage import Usage
 from ..models.chat import ChatClient, ChatReply, ChatRequest
 from ..tools import Tool, ToolContext, Workspace
@@ -111,7 +112,8 @@ class Run:
         """Does the request. What goes wrong in plans, steps and tools is in the result; a cancellation goes on up.
 
         Raises `LedgerError` where the run cannot be kept, `RunBusy` where another process works on it or has taken it
-        over, `UsageError` for a run to resume that is not there or has succeeded.
+        over, `UsageError` for a run to resume that is not there, has succeeded or belongs to another folder. What a
+        planner or a router raises beside `BottegaError` fails the run and goes on up.
         """
         self._main = asyncio.current_task()
         assert self._main is not None
@@ -125,10 +127,15 @@ class Run:
         for level, text in self.crew.notices:
             self.notice(level, text)
         try:
-            async with asyncio.timeout(self._seconds_left(record)), self._leased():
+            async with asyncio.timeout(self._seconds_left(record)) as deadline, self._leased():
                 while (node := following(self._state)) is not None:
                     self._state.update(await NODES[node](self._state, self))
-        except TimeoutError:
+        except FATAL:
+            raise
+        except Exception as error:
+            if not (isinstance(error, TimeoutError) and deadline.expired()):
+                await self.finish(Report("failed", self._so_far(f"It broke: {type(error).__name__}: {error}")))
+                raise
             await self.finish(Report("exhausted", self._so_far(f"The {self.budget.seconds:g} seconds are over.")))
         except asyncio.CancelledError:
             if self._lost is not None:
@@ -196,6 +203,7 @@ class Run:
         before = await ledger.load(self.id)
         if before.summary.status == "succeeded":
             raise UsageError(f"{self.id} has succeeded already", hint=f"`bottega runs show {self.id}` tells its answer")
+        self._check_folder(before.summary.workspace)
         self.writer = await ledger.take(self.id)
         self._again = before.summary.status not in ("running", "waiting")
         if self._again:  # what was refused may be asked about once more
@@ -215,6 +223,13 @@ class Run:
             if self.plan is not None:
                 self._state.update(State(at="plan", plans=1))
         return record
+
+    def _check_folder(self, folder: str) -> None:
+        """Raises `UsageError` where a run belongs to another folder. One that is gone may have been moved here."""
+        if folder != str(self.crew.workspace.root) and Path(folder).is_dir():
+            raise UsageError(
+                f"{self.id} works in {folder}, not in {self.crew.workspace.root}", hint=f"--workspace {folder}"
+            )
 
     def _equip(self, record: RunRecord | None) -> None:
         """Makes what the stations work with."""
@@ -256,6 +271,7 @@ class Run:
         finally:
             beating.cancel()
             await asyncio.wait([beating])
+            await self.approvals.close()
 
     async def _beat(self) -> None:
         assert self._main is not None

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from ..agents.plan import Json, Plan, Step, StepResult, renamed
 from ..agents.reporter import report
 from ..agents.specialist import Specialist, StepContext, assign
-from ..core.errors import BottegaError, BudgetExceeded, Halt, PlanError
+from ..core.errors import FATAL, BottegaError, BudgetExceeded, Halt, PlanError
+from ..core.sound import sound
 from ..core.usage import Usage
 from ..models.chat import ChatClient, ChatReply, ChatRequest
 from ..tools import Tool, ToolResult
@@ -61,32 +62,33 @@ class Steps:
             step = step.rpartition("/")[0]
         return self._run.account
 
-    def cancel(self, step: str) -> bool:
-        """Cancels one step that is under way; the others go on."""
-        if (task := self._tasks.get(step)) is None:
-            return False
+    def cancel(self, step: str) -> None:
+        """Cancels one step, under way or not begun; the others go on."""
         self._cancelled.add(step)
-        task.cancel()
-        return True
+        if step in self._tasks:
+            self._tasks[step].cancel()
 
     async def _perform(self, step: Step, inputs: Mapping[str, StepResult], specialist: Specialist | None) -> StepResult:
         what = step.model_dump(mode="json", include=_WHAT)
         digest = digest_of(what, {need: _content(result) for need, result in inputs.items()})
         records = self._records.setdefault((step.id, digest), [])
-        if records and self._holds(records[-1]):
+        failures = sum(record.result.status == "failed" and self._holds(record) for record in records)
+        if records and self._holds(records[-1]) and not 0 < failures <= step.retries:
             return records[-1].result
-        last = len(records) + 1 + step.retries
-        for attempt in range(len(records) + 1, last + 1):
-            result = await self._attempt(step, inputs, specialist, attempt)
+        while True:
+            # One that was cancelled or refused goes on where it was: its calls are those of the attempt before.
+            ended = sum(record.result.status in ("failed", "cannot") for record in records)
+            self._run.journal.begin(step.id, [digest, ended])
+            result = await self._attempt(step, inputs, specialist, len(records) + 1)
             if result.status in UNFINISHED:
                 return result
-            record = StepRecord(step.id, digest, attempt, self._run.revision, result)
-            await self._run.writer.step(result, digest, attempt, self._run.revision)
+            record = StepRecord(step.id, digest, len(records) + 1, self._run.revision, result)
+            await self._run.writer.step(result, digest, record.attempt, self._run.revision)
             records.append(record)
-            if result.status != "failed" or attempt == last:
+            failures += result.status == "failed"
+            if result.status != "failed" or failures > step.retries:
                 return result
-            await asyncio.sleep(PAUSE * 2 ** (attempt - 1))
-        raise AssertionError("unreachable")
+            await asyncio.sleep(PAUSE * 2 ** (failures - 1))
 
     def _holds(self, record: StepRecord) -> bool:
         """Whether a result is what the step gives now: a failure is not, in a new plan or when tried again."""
@@ -104,9 +106,10 @@ class Steps:
         self, step: Step, inputs: Mapping[str, StepResult], specialist: Specialist | None, attempt: int
     ) -> StepResult:
         run = self._run
+        if step.id in self._cancelled:
+            return _cancelled(step)
         if attempt > 1:
             self._forgive(step.id)
-        run.journal.begin(step.id, attempt)
         self._delegated[step.id] = Counter()
         if step.share is not None:
             self._accounts[step.id] = self.account(step.id.rpartition("/")[0]).portion(step.share)
@@ -143,12 +146,12 @@ class Steps:
         except asyncio.CancelledError:
             if step.id not in self._cancelled or not task.cancelled():
                 raise
-            return StepResult(step=step.id, status="cancelled", error="it was cancelled")
+            return _cancelled(step)
         finally:
             del self._tasks[step.id]
         if (halt := self._halts.get(step.id)) is not None:
             return result.model_copy(update={"status": halt.status, "error": str(halt)})
-        return checked(step, result)
+        return checked(step, sound(result))
 
     @functools.cached_property
     def _context(self) -> StepContext:
@@ -175,14 +178,14 @@ class Steps:
 
     async def _ask(self, step: Step, question: str) -> str:
         with self._noted(step):
-            return await self._run.approvals.ask(step, question)
+            return await self._run.approvals.ask(step, sound(question))
 
     async def _delegate(self, step: Step, specialist: Specialist, task: str) -> StepResult:
         self._delegated[step.id][specialist.name] += 1
         count = self._delegated[step.id][specialist.name]
         part = Step(
             id=f"{step.id}/{specialist.name}{f'-{count}' if count > 1 else ''}",
-            instruction=task,
+            instruction=sound(task),
             specialist=specialist.name,
         )
         if part.id.count("/") > self._run.budget.depth:
@@ -213,9 +216,11 @@ class Steps:
         """Plans a goal, and does the plan in its place."""
         run = self._run
         plan = run.plans.get(step.id)
-        if plan is None:
+        if plan is None or plan.revision != run.revision:  # another plan of the run may want something else of it
             try:
                 plan = await self._planned(step, inputs)
+            except FATAL:
+                raise
             except BudgetExceeded as error:
                 self._halts[step.id] = Halt("exhausted", str(error))
                 raise self._halts[step.id] from None
@@ -238,9 +243,10 @@ class Steps:
             raise PlanError(f"{step.id} is a goal, and there is no planner for it")
         context = replace(run.context, given=inputs, route=None, complete=run.complete_as(f"{step.id}/plan"))
         made = await run.crew.planner.plan(step.instruction, context)
-        made = made.check((s.name for s in run.crew.specialists), given=inputs)
+        made = sound(made).check((s.name for s in run.crew.specialists), given=inputs)
         ids = {s.id: f"{step.id}/{s.id}" for s in made.steps}
-        return made.model_copy(update={"steps": tuple(renamed(s, ids) for s in made.steps)})
+        steps = tuple(renamed(s, ids) for s in made.steps)
+        return made.model_copy(update={"steps": steps, "revision": run.revision})
 
     @asynccontextmanager
     async def _rest(self, step: Step) -> AsyncIterator[None]:
@@ -274,6 +280,10 @@ class _Noted:
             self._halts[self._step] = error
         elif isinstance(error, BudgetExceeded):
             self._halts[self._step] = Halt("exhausted", str(error))
+
+
+def _cancelled(step: Step) -> StepResult:
+    return StepResult(step=step.id, status="cancelled", error="it was cancelled")
 
 
 def _content(result: StepResult) -> Json:

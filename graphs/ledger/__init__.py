@@ -6,6 +6,7 @@ from .payloads import digest_of
 from .records import (
     AskedQuestion,
     Call,
+    CallState,
     RunRecord,
     RunSummary,
     StepRecord,
@@ -16,6 +17,7 @@ __all__ = [
     "ENDED",
     "AskedQuestion",
     "Call",
+    "CallState",
     "Ledger",
     "RunRecord",
     "RunSummary",

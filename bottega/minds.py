@@ -66,36 +66,38 @@ def minds_of(
     house = HousePlanner(user_cache_path("bottega") / "vectors.npz")
     if planner == "none":
         return Minds(None, None, house, house.nearness, house, chat, tell=None)
-    if planner == "llm":
-        from .agents.planners.llm import LLMPlanner
-        from .agents.teller import tell
-
-        return Minds(LLMPlanner(house), router, house, house.nearness, house, chat, tell=tell)
-    return _house_minds(house, router, chat, workspace)
-
-
-def _house_minds(house: HousePlanner, router: Router | None, chat: ChatClient | None, workspace: Path) -> Minds:
-    from .agents.workflows import read_workflows
-
-    planner: Planner = house
-    if chat is not None:
-        from .agents.planners.escalating import EscalatingPlanner
-        from .agents.planners.llm import LLMPlanner
-
-        planner = EscalatingPlanner(house, LLMPlanner(house))
-    elif router is None:
-        # Where there is a language model, what no specialist here is for may be done all the same.
-        from .agents.router import Router as HouseRouter
-
-        router = HouseRouter.open()
-    if workflows := read_workflows(workspace):
+    who, router = _planning(house, planner, router, chat)
+    if (workspace / ".bottega" / "workflows").is_dir():
         from .agents.planners.matching import WorkflowMatcher
         from .agents.planners.workflows import WorkflowPlanner, WorkflowRouter
+        from .agents.workflows import read_workflows
 
-        matcher = WorkflowMatcher(workflows, encoder())
-        planner = WorkflowPlanner(planner, matcher)
+        matcher = WorkflowMatcher(read_workflows(workspace), encoder())
+        who = WorkflowPlanner(who, matcher)
         router = WorkflowRouter(router, matcher) if router is not None else None
-    return Minds(planner, router, house, house.nearness, house, chat, tell=None)
+    tell: Tell | None = None
+    if planner == "llm":
+        from .agents.teller import tell
+    return Minds(who, router, house, house.nearness, house, chat, tell)
+
+
+def _planning(
+    house: HousePlanner, planner: PlannerName, router: Router | None, chat: ChatClient | None
+) -> tuple[Planner, Router | None]:
+    """Who plans, and who routes before."""
+    if chat is None:
+        from .agents.router import Router as HouseRouter
+
+        return house, router or HouseRouter.open()
+    from .agents.planners.llm import LLMPlanner
+
+    # Without a router: where there is a language model, what no specialist here is for may be done all the same.
+    if planner == "llm":
+        return LLMPlanner(house), router
+    from .agents.planners.escalating import EscalatingPlanner
+    from .agents.planners.recalling import RecallingPlanner
+
+    return EscalatingPlanner(house, RecallingPlanner(LLMPlanner(house))), router
 
 
 def encoder() -> Callable[[Sequence[str]], NDArray[np.float32]]:

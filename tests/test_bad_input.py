@@ -460,7 +460,6 @@ def installation(place: Path) -> Path:
     [
         ("router", "gone", "the adapter 'router' is missing"),
         ("router", "cut", "the adapter 'router' is damaged"),
-        ("splitter", "junk", "the adapter 'splitter' is damaged"),
         ("slots", "cut", "the adapter 'slots' is damaged"),
         ("retriever", "gone", "the adapter 'retriever' is missing"),
     ],
@@ -479,6 +478,15 @@ def test_an_adapter_that_is_missing_or_damaged_is_one_line(
     said = (done.out or done.err.split("\nhint: ")[0]).splitlines()
     assert len(said) == 1
     assert words in said[0]
+
+
+def test_without_the_splitter_there_is_no_plan_and_the_specialists_do_what_they_can(
+    place: Place, tmp_path: Path
+) -> None:
+    (installation(tmp_path / "installation") / "splitter.safetensors").write_bytes(JUNK)
+    done = place.bottega("run", "What is 7 * 8?", env={"PYTHONPATH": str(tmp_path / "installation")})
+    assert (done.code, "56" in done.out) == (0, True)
+    assert "there is no plan, the specialists share the work: the adapter 'splitter' is damaged" in done.err
 
 
 @pytest.mark.parametrize(

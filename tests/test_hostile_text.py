@@ -285,7 +285,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    """Path -> bytes of all files but those that Bottega keeps of its runs."""
+    paths = [p for p in sorted(folder.rglob("*")) if p.is_file() and ".bottega" not in p.parts]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in paths}
 
 
 def check_plain(result: RunResult) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ..agents.plan import Budget
 from ..core.errors import BudgetExceeded
@@ -27,6 +27,7 @@ class Account:
         """What was spent, in full."""
         self._spent = _amounts(self.usage)
         self._reserved: Amounts = dict.fromkeys(WORDS, 0.0)
+        self._under_way = 0
         self._whole = whole
         self._waiting: set[asyncio.Future[None]] = whole._waiting if whole else set()
 
@@ -41,17 +42,19 @@ class Account:
 
     def left(self, name: str) -> float:
         """How much of `tokens`, `cost` or `calls` is neither spent nor promised; infinite without a limit."""
-        own = self._limits.get(name, float("inf")) - self._spent[name] - self._reserved[name]
-        return own if self._whole is None else min(own, self._whole.left(name))
+        return min(a._limits.get(name, float("inf")) - a._spent[name] - a._reserved[name] for a in self._chain())
 
-    async def reserve(self, most: Usage) -> None:
-        """Sets aside the most that a call may use.
+    def unspent(self, name: str) -> float:
+        """How much of it there would be if calls under way gave back all that was set aside for them."""
+        return min(a._limits.get(name, float("inf")) - a._spent[name] for a in self._chain())
 
-        Waits while it does not fit only for what other calls have set aside. Raises `BudgetExceeded` where it will not
-        fit whatever they give back.
+    async def reserve(self, most: Callable[[], Usage]) -> Usage:
+        """Sets aside the most that a call may use, and gives it.
+
+        Waits while it does not fit only for what other calls have set aside, and asks anew then what it may use. Raises
+        `BudgetExceeded` where it will not fit whatever they give back.
         """
-        wanted = _amounts(most)
-        while (short := self._short(wanted)) is not None:
+        while (short := self._short(wanted := _amounts(given := most()))) is not None:
             account, name = short
             if account._spent[name] + wanted[name] > account._limits[name] or not account._reserved[name]:
                 raise BudgetExceeded(
@@ -67,11 +70,16 @@ class Account:
                 self._waiting.discard(released)
         for account in self._chain():
             _add(account._reserved, wanted, 1)
+            account._under_way += 1
+        return given
 
     def settle(self, most: Usage, used: Usage) -> None:
         """Gives back what was set aside, and takes what was used."""
         for account in self._chain():
             _add(account._reserved, _amounts(most), -1)
+            account._under_way -= 1
+            if not account._under_way:  # else what floats leave over would be waited for
+                account._reserved = dict.fromkeys(WORDS, 0.0)
             _add(account._spent, _amounts(used), 1)
             account.usage += used
         for waiting in self._waiting:

@@ -81,7 +81,7 @@ class Calls:
     async def _paid(self, step: Step, tool: Tool, arguments: dict[str, Json], key: str) -> ToolResult | None:
         """The result of a call that is made now. None where nobody knows whether it was."""
         account = self.account(step.id)
-        await account.reserve(ONE)
+        await account.reserve(lambda: ONE)
         used = Usage()
         try:
             async with self.limit:

@@ -79,15 +79,22 @@ class Completions:
         A token is at least a byte of text, so that a prompt has no more tokens than bytes.
         """
         account = self.account(step)
-        most = ONE
-        if account.left("tokens") != float("inf") or account.left("cost") != float("inf"):
-            written = request.max_tokens or REPLY_TOKENS
-            if account.left("tokens") != float("inf"):
-                written = min(written, max(1, int(account.left("tokens")) - size))
-            request = request.model_copy(update={"max_tokens": written})
-            cost = (size * client.price[0] + written * client.price[1]) / 1e6
-            most = Usage(model_calls=1, input_tokens=size, output_tokens=written, cost=cost)
-        await account.reserve(most)
+        counted = account.unspent("tokens") != float("inf") or account.unspent("cost") != float("inf")
+        read, written = client.price
+
+        def fitting() -> Usage:
+            """What the call uses at most if its reply is as long as there is room for now."""
+            tokens = min(request.max_tokens or REPLY_TOKENS, account.unspent("tokens") - size)
+            if written > 0:
+                # One less, so that no rounding makes it a call too dear.
+                tokens = min(tokens, (account.unspent("cost") * 1e6 - size * read) // written - 1)
+            tokens = max(1, int(tokens))
+            cost = (size * read + tokens * written) / 1e6
+            return Usage(model_calls=1, input_tokens=size, output_tokens=tokens, cost=cost)
+
+        most = await account.reserve(fitting if counted else lambda: ONE)
+        if counted:
+            request = request.model_copy(update={"max_tokens": most.output_tokens})
         used = most  # where nobody knows what was used, it is what was set aside
         try:
             reply = sound(await client.complete(request, self._heard(step, call) if self.stream else None))

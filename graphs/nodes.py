@@ -48,6 +48,8 @@ class State(TypedDict, total=False):
     """Whether the plan came with the request: then no other is made."""
     plans: int
     """How often the request was planned."""
+    again: int
+    """How often the run was gone on with after its end."""
     revise: bool
     """Whether the review wants another plan."""
     problem: str

@@ -108,6 +108,12 @@ class Run:
         self._lost: BottegaError | None = None
         self._told_to_stop = False
 
+    @property
+    def round(self) -> int:
+        """Goes up with each new plan, and with each time that the run is gone on with after its end: what failed in an
+        earlier round is tried again."""
+        return self.revision + self._state.get("again", 0)
+
     async def go(self) -> RunResult:
         """Does the request. What goes wrong in plans, steps and tools is in the result; a cancellation goes on up.
 
@@ -205,8 +211,8 @@ class Run:
             raise UsageError(f"{self.id} has succeeded already", hint=f"`bottega runs show {self.id}` tells its answer")
         self._check_folder(before.summary.workspace)
         self.writer = await ledger.take(self.id)
-        self._again = before.summary.status not in ("running", "waiting")
-        if self._again:  # what was refused may be asked about once more
+        again = before.summary.status not in ("running", "waiting")
+        if again:  # what was refused may be asked about once more
             asked = before.questions.items()
             await self.writer.forget([id for id, a in asked if a.answer and a.answer.decision == "deny"])
         record = await ledger.load(self.id)
@@ -217,11 +223,12 @@ class Run:
         self.plan = self.plans.pop("", None)
         self._state.update(record.state)  # type: ignore[typeddict-item]
         self.revision = self.plan.revision if self.plan else 0
-        if self._again:
+        if again:
             given = bool(self._state.get("given"))
-            self._state = State(schema=SCHEMA, given=given)
+            self._state = State(schema=SCHEMA, given=given, again=self._state.get("again", 0) + 1)
             if self.plan is not None:
                 self._state.update(State(at="plan", plans=1))
+            await self.writer.save(self._state)
         return record
 
     def _check_folder(self, folder: str) -> None:
@@ -236,7 +243,7 @@ class Run:
         crew, spent = self.crew, record.usage if record else Usage()
         self.account = Account.of(self.budget, spent)
         self.journal = Journal(self.writer, record.calls if record else {})
-        self.steps = Steps(self, record.steps if record else (), again=record is not None and self._again)
+        self.steps = Steps(self, record.steps if record else ())
         self.completions = Completions(
             self.id, crew.chat, self.journal, self.steps.account, self.emit, stream=crew.stream
         )

@@ -37,12 +37,12 @@ _WHAT = {"instruction", "specialist", "tool", "arguments", "goal", "expects"}
 class Steps:
     """The `Perform` of a run's schedulers."""
 
-    def __init__(self, run: Run, records: tuple[StepRecord, ...], *, again: bool) -> None:
+    def __init__(self, run: Run, records: tuple[StepRecord, ...]) -> None:
         self._run = run
         self._records: dict[tuple[str, str], list[StepRecord]] = {}
         for record in records:
             self._records.setdefault((record.step, record.digest), []).append(record)
-        self._again = {id(record) for record in records if again}
+        self._forgiven: set[int] = set()
         self._accounts: dict[str, Account] = {}
         self._tasks: dict[str, asyncio.Task[StepResult]] = {}
         self._cancelled: set[str] = set()
@@ -82,8 +82,8 @@ class Steps:
             result = await self._attempt(step, inputs, specialist, len(records) + 1)
             if result.status in UNFINISHED:
                 return result
-            record = StepRecord(step.id, digest, len(records) + 1, self._run.revision, result)
-            await self._run.writer.step(result, digest, record.attempt, self._run.revision)
+            record = StepRecord(step.id, digest, len(records) + 1, self._run.round, result)
+            await self._run.writer.step(result, digest, record.attempt, record.round)
             records.append(record)
             failures += result.status == "failed"
             if result.status != "failed" or failures > step.retries:
@@ -91,16 +91,16 @@ class Steps:
             await asyncio.sleep(PAUSE * 2 ** (failures - 1))
 
     def _holds(self, record: StepRecord) -> bool:
-        """Whether a result is what the step gives now: a failure is not, in a new plan or when tried again."""
+        """Whether a result is what the step gives now: a failure is not, in a new round or when tried again."""
         if record.result.status == "succeeded":
             return True
-        return record.revision == self._run.revision and id(record) not in self._again
+        return record.round == self._run.round and id(record) not in self._forgiven
 
     def _forgive(self, step: str) -> None:
         """Lets what failed below a step be tried again with it."""
         for (part, _), records in self._records.items():
             if part.startswith(f"{step}/"):
-                self._again.update(id(record) for record in records if record.result.status != "succeeded")
+                self._forgiven.update(id(record) for record in records if record.result.status != "succeeded")
 
     async def _attempt(
         self, step: Step, inputs: Mapping[str, StepResult], specialist: Specialist | None, attempt: int

@@ -77,7 +77,7 @@ async def serve(url: str, lease: float) -> None:
                 return list(await writers[run].beat())
             case "step", run, id, *value:
                 gave = StepResult(step=id, status="succeeded", value=value[0] if value else None)
-                return await writers[run].step(gave, digest=id, attempt=1, revision=1)
+                return await writers[run].step(gave, digest=id, attempt=1, round=1)
             case "cancel", run, step:
                 return await ledger.cancel(run, step)
             case "answer", id, answer:

@@ -336,7 +336,7 @@ def _record(connection: Connection, row: RowMapping, now: float) -> RunRecord:
 
 def _step(row: RowMapping, artifacts: Mapping[str, bytes]) -> StepRecord:
     result = StepResult.model_validate(unpack(row["result"], artifacts))
-    return StepRecord(row["step"], row["digest"], row["attempt"], row["revision"], result)
+    return StepRecord(row["step"], row["digest"], row["attempt"], row["round"], result)
 
 
 def _call(row: RowMapping, artifacts: Mapping[str, bytes]) -> Call:

@@ -42,7 +42,8 @@ class StepRecord:
     step: str
     digest: str
     attempt: int
-    revision: int
+    round: int
+    """See `Run.round`."""
     result: StepResult
 
 

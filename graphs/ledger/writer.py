@@ -77,8 +77,8 @@ class RunWriter:
         row = {"run": self.run, "goal": goal, "revision": plan.revision, "plan": plan.model_dump_json()}
         await self._do(lambda connection: self._insert(connection, t.plans, row))
 
-    async def step(self, result: StepResult, digest: str, attempt: int, revision: int) -> None:
-        """Keeps the end of a step."""
+    async def step(self, result: StepResult, digest: str, attempt: int, round: int) -> None:
+        """Keeps the end of an attempt at a step."""
         text, bodies = pack(result.model_dump(mode="json"))
 
         def work(connection: Connection) -> None:
@@ -87,7 +87,7 @@ class RunWriter:
                 "step": result.step,
                 "digest": digest,
                 "attempt": attempt,
-                "revision": revision,
+                "round": round,
                 "status": result.status,
                 "result": text,
                 "at": time.time(),

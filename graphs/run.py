@@ -219,6 +219,8 @@ class Run:
         self.request = record.summary.request
         # A limit that is given anew goes before the one that the run was started with.
         self.budget = record.budget.model_copy(update=self.crew.budget.model_dump(exclude_defaults=True))
+        if self.budget != record.budget:
+            await self.writer.allow(self.budget)
         self.plans = dict(record.plans)
         self.plan = self.plans.pop("", None)
         self._state.update(record.state)  # type: ignore[typeddict-item]

@@ -446,6 +446,15 @@ def test_a_budget_of_calls_is_spent_to_the_last_one_and_not_beyond(any_bench: Be
     assert last.usage.tool_calls == 10
 
 
+def test_a_larger_budget_stays_with_the_run(bench: Bench) -> None:
+    plan = [step("s1"), step("s2", after=("s1",)), step("s3", "send", after=("s1",))]
+    assert bench.run(plan, budget=Budget(calls=1, depth=2)).status == "exhausted"
+    assert bench.run(plan, resume="last", approve="later", budget=Budget(calls=3)).status == "waiting"
+    bench.answer(bench.questions()[0].id, "once")
+    assert bench.run(plan, resume="last").status == "succeeded"
+    assert bench.record().budget == Budget(calls=3, depth=2)
+
+
 def test_a_fan_out_that_cannot_be_paid_goes_on_with_the_calls_that_are_left(bench: Bench) -> None:
     plan = [step("s1", "send", arguments={"tag": Each(each=("a", "b", "c", "d"))})]
     assert bench.run(plan, budget=Budget(calls=2)).status == "exhausted"

@@ -286,6 +286,7 @@ WRITES: dict[str, Callable[[RunWriter], Awaitable[object]]] = {
     "outcome": lambda w: w.outcome("k9", "s9", "tool", "t", {"text": noise(1000)}, Usage(), intended=False),
     "ask": lambda w: w.ask(question("ask-9")),
     "answered": lambda w: w.answered("ask-1", YES),
+    "allow": lambda w: w.allow(Budget(calls=99)),
     "forget": lambda w: w.forget(["ask-1"]),
     "finish": lambda w: w.finish("succeeded", "late", 9.0),
 }

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ClauseElement, Connection, CursorResult, Table, and_, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ...agents.plan import Answer, Json, Plan, Question, Route, RunStatus, StepResult
+from ...agents.plan import Answer, Budget, Json, Plan, Question, Route, RunStatus, StepResult
 from ...core.errors import RunBusy
 from ...core.usage import Usage
 from . import tables as t
@@ -140,6 +140,13 @@ class RunWriter:
             self._insert(connection, t.questions, {**row, "asked": time.time()})
 
         await self._do(work)
+
+    async def allow(self, budget: Budget) -> None:
+        """Gives the run another budget."""
+        values = {"budget": budget.model_dump_json()}
+        await self._do(
+            lambda connection: connection.execute(update(t.runs).where(t.runs.c.id == self.run).values(values))
+        )
 
     async def forget(self, questions: Sequence[str]) -> None:
         """Takes questions out of the queue, with their answers: they may be asked again."""

@@ -154,6 +154,24 @@ def test_ctrl_c_stops_a_run_and_says_what_is_kept(terminal: Open) -> None:
     console.wait_for("✓ s1")
 
 
+def test_a_run_that_was_stopped_is_listed_and_can_be_resumed(terminal: Open, tmp_path: Path) -> None:
+    console = terminal()
+    console.wait_for(PROMPT)
+    console.type("count and write\r")
+    console.wait_for("[y once")
+    console.type("\x03")
+    console.wait_for("✗ s2")
+    console.wait_for(PROMPT)
+    console.type("/runs\r")
+    assert "stopped" in console.wait_for("  count and write")
+    console.wait_for(PROMPT)
+    console.type("/resume\r")
+    console.wait_for("[y once")
+    console.type("y\r")
+    console.wait_for("✓ s2")
+    assert (tmp_path / "folder" / "number.txt").read_text() == "3"
+
+
 def test_a_second_ctrl_c_does_not_wait_for_a_tool_that_will_not_stop(terminal: Open) -> None:
     console = terminal()
     console.wait_for(PROMPT)

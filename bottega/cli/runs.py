@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -16,12 +15,11 @@ from .asking import answer_of, shown
 from .following import Form, follow, form_options
 from .options import engine_options, opened, run_async, workshop_options
 from .output import columns, plan_lines, print_json
+from .rows import UNITS, ago, run_row, status
 from .text import one_line, plain
 
 if TYPE_CHECKING:
     from ..graphs.ledger import RunSummary
-
-UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 
 
 @click.group(invoke_without_command=True)
@@ -48,8 +46,7 @@ def list_(settings: Settings, limit: int, as_json: bool) -> int:
         if as_json:
             print_json([_summary(run) for run in found])
         else:
-            rows = [(run.id, _status(run), _ago(run.updated), one_line(run.request, 200)) for run in found]
-            for line in columns(rows, _width()):
+            for line in columns([run_row(run) for run in found], _width()):
                 print(line)
             if not found:
                 print("no runs are kept here", file=sys.stderr)
@@ -83,7 +80,7 @@ def show(run: str, settings: Settings, as_json: bool) -> int:
                 }
             )
             return 0
-        print(f"{record.summary.id} · {_status(record.summary)} · {_ago(record.summary.updated)}")
+        print(f"{record.summary.id} · {status(record.summary)} · {ago(record.summary.updated)}")
         print(one_line(record.summary.request, 500))
         if (plan := record.plans.get("")) is not None:
             print(f"plan (revision {plan.revision})")
@@ -150,7 +147,7 @@ def questions(settings: Settings, as_json: bool) -> int:
             print_json([{"run": asked.run, **asked.question.model_dump(mode="json")} for asked in found])
             return 0
         for asked in found:
-            print(f"{asked.question.id} · {asked.run} · {_ago(asked.asked)}")
+            print(f"{asked.question.id} · {asked.run} · {ago(asked.asked)}")
             for line in shown(asked.question).splitlines():
                 print(f"  {line}")
         if not found:
@@ -223,25 +220,12 @@ def _summary(run: RunSummary) -> dict[str, object]:
         "run_id": run.id,
         "request": run.request,
         "workspace": run.workspace,
-        "status": _status(run),
+        "status": status(run),
         "created": run.created,
         "updated": run.updated,
         "owner": run.owner,
         "questions": run.waiting,
     }
-
-
-def _status(run: RunSummary) -> str:
-    """Its status; a run that says it is running, and that nobody works on, was broken off."""
-    return "broken off" if run.status == "running" and run.owner is None else run.status
-
-
-def _ago(at: float) -> str:
-    seconds = max(0.0, time.time() - at)
-    for unit, size in reversed(UNITS.items()):
-        if seconds >= size or unit == "s":
-            return f"{seconds // size:.0f}{unit} ago"
-    return ""
 
 
 def _width() -> int:

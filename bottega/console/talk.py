@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..cli.asking import Asker
@@ -17,12 +17,14 @@ from ..cli.options import opened
 from ..cli.output import columns, print_plan
 from ..cli.progress import Progress
 from ..cli.record import Record
+from ..cli.rows import run_row
 from ..cli.text import checked, one_line, plain
 from ..core.errors import BottegaError
 from ..settings import Settings
 from ..tools.workspace import Workspace
 
 if TYPE_CHECKING:
+    from ..graphs.events import Event
     from ..workshop import Bottega
 
 IMPATIENCE = 2.0
@@ -32,6 +34,8 @@ COMMANDS = {
     "/help": "what can be typed here",
     "/tools": "tools, all or the best for some words",
     "/plan": "how a request would be done",
+    "/runs": "the runs of this folder",
+    "/resume": "go on with the last run, or another: /resume RUN",
     "/mcp": "the MCP servers that are configured",
     "/models": "the task models of this installation",
     "/quit": "leave",
@@ -56,6 +60,8 @@ class Console:
             "/help": self._help,
             "/tools": self._tools,
             "/plan": self._plan,
+            "/runs": self._runs,
+            "/resume": self._resume,
             "/mcp": self._mcp,
             "/models": self._models,
         }
@@ -153,14 +159,26 @@ class Console:
 
         request = without_marks(checked(text), self._workspace.root)
         bottega = await self._opened()
+        await self._follow(bottega.stream(request), request)
+
+    async def _resume(self, rest: str) -> None:
+        bottega = await self._opened()
+        await self._follow(bottega.stream(resume=rest or "last"), "")
+
+    async def _runs(self, rest: str) -> None:
+        bottega = await self._opened()
+        self._print([run_row(run) for run in await bottega.runs()] or [("none", "nothing was done here yet")])
+
+    async def _follow(self, events: AsyncIterator[Event], request: str) -> None:
         record = Record(request)
         try:
-            async for event in bottega.stream(request):
+            async for event in events:
                 record(event)
                 self._progress(event)
         except asyncio.CancelledError:
             self._progress.pause()
             self._progress.line(record.cancelled().answer, "yellow")
+            self._progress.line("/resume goes on from there", "dim")
             raise
         self._progress.pause()
         if record.result is not None:

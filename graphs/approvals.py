@@ -25,6 +25,9 @@ them; a coroutine function answers with yes or no, a text, or an `Answer`; None 
 
 YES = Answer(decision="once")
 
+OF_A_FORM = ("run", "always")
+"""Answers that cover all calls of a tool with arguments of the same form."""
+
 
 class Approvals:
     """The questions and answers of one run. The same thing is asked about once."""
@@ -46,7 +49,7 @@ class Approvals:
         self._answers = {id: asked.answer for id, asked in known.items() if asked.answer is not None}
         self._forms = {
             _form(q.tool or "", q.arguments or {})
-            for q in (asked.question for asked in known.values() if asked.answer and asked.answer.decision == "run")
+            for q in (asked.question for asked in known.values() if asked.answer and asked.answer.decision in OF_A_FORM)
         }
         self._asking: dict[str, asyncio.Task[Answer]] = {}
 

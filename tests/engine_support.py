@@ -168,12 +168,16 @@ class Bench:
         try:
             self.run(planner, **more)
         except BaseException as error:
-            if not _holds_crash(error):
+            if not holds_crash(error):
                 raise
         else:
             raise AssertionError("it did not crash")
         finally:
             self.on_event = lambda event: None
+        self.expire()
+
+    def expire(self) -> None:
+        """Lets time pass until nobody has a run any more."""
         sql(self.url, "UPDATE bottega_runs SET lease_until = 0")
 
     def record(self, run: str = "last") -> RunRecord:
@@ -205,9 +209,9 @@ class Bench:
         return [event.type for event in self.events]
 
 
-def _holds_crash(error: BaseException) -> bool:
+def holds_crash(error: BaseException) -> bool:
     inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-    return isinstance(error, Crash) or any(map(_holds_crash, inner))
+    return isinstance(error, Crash) or any(map(holds_crash, inner))
 
 
 def sql(url: str, *statements: str) -> list[Any]:

@@ -1,8 +1,8 @@
 """The database under the ledger: opened by URL, written in transactions, one connection for all of a process's work.
 
-SQLite runs in WAL mode with `synchronous=NORMAL`: a killed process loses nothing, power loss may take the last moments,
-except for what is written with `sync`. Its calls take a fraction of a millisecond and are made where they are asked
-for; those to a server are made in a thread.
+A killed process loses nothing; power loss may take the last moments, except for what is written with `sync`: SQLite
+runs in WAL mode with `synchronous=NORMAL`, PostgreSQL with `synchronous_commit=off`. SQLite's calls take a fraction of a
+millisecond and are made where they are asked for; those to a server are made in a thread.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ class Store:
         connection = self._connection or self._connect()
         if not (self._local and sync):
             with connection.begin():
+                if sync:
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit TO ON")
                 return work(connection)
         # Cannot be changed in a transaction, which SQLAlchemy would begin.
         raw: Any = connection.connection.dbapi_connection
@@ -112,7 +114,9 @@ class Store:
         connection = self._engine.connect()
         try:
             with connection.begin():
-                if not self._local:  # two processes that make the tables at once
+                if not self._local:
+                    connection.exec_driver_sql("SET synchronous_commit TO OFF")
+                    # Two processes that make the tables at once.
                     connection.execute(select(func.pg_advisory_xact_lock(7310274)))
                 migrate(connection)
         except BaseException:

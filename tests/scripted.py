@@ -41,6 +41,13 @@ async def wait() -> str:
     return ""
 
 
+@tool
+async def post(word: str) -> str:
+    """Post something, and wait for ever whether it arrives."""
+    await asyncio.Event().wait()
+    return ""
+
+
 @tool(read_only=True)
 async def hang() -> str:
     """Wait for ever, and do not stop when asked to."""
@@ -64,6 +71,11 @@ STEPS = {
         COUNT,
         Step(id="s2", instruction="write it", tool="write", arguments={"number": Reference(from_="s1")}),
     ],
+    "write both": [
+        Step(id="s1", instruction="write one", tool="write", arguments={"number": 1}),
+        Step(id="s2", instruction="write two", tool="write", arguments={"number": 2}, after=("s1",)),
+    ],
+    "post": [Step(id="s1", instruction="post it", tool="post", arguments={"word": "lamp"})],
     "fail": [Step(id="s1", instruction="fail", tool="fail")],
     "count and fail": [COUNT, Step(id="s2", instruction="fail", tool="fail")],
     "cannot": [Step(id="s1", instruction="fly", problem="nobody here can fly")],
@@ -79,7 +91,7 @@ class Planner(ScriptedPlanner):
 
 
 ScriptedBottega = functools.partial(
-    workshop.Bottega, planner=Planner([]), tools=[count, write, fail, wait, hang, colour]
+    workshop.Bottega, planner=Planner([]), tools=[count, write, fail, wait, post, hang, colour]
 )
 
 if __name__ == "__main__":

@@ -119,10 +119,18 @@ def shown(question: Question) -> str:
 
 
 async def read_line(prompt: str) -> str | None:
-    """Asks on stderr and reads from standard input, which has to be a terminal."""
+    """Asks on stderr and reads from standard input, which has to be a terminal. May be cancelled while it waits."""
     print(prompt, end="", file=sys.stderr, flush=True)
-    line = await asyncio.to_thread(sys.stdin.readline)
-    return line or None
+    loop, typed = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        loop.add_reader(sys.stdin.fileno(), typed.set)  # a thread that reads would outlive a Ctrl-C
+    except NotImplementedError:  # on Windows
+        return await asyncio.to_thread(sys.stdin.readline) or None
+    try:
+        await typed.wait()
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+    return sys.stdin.readline() or None  # a terminal is readable once there is a whole line
 
 
 def answer_of(words: tuple[str, ...], question: Question) -> Answer:
@@ -142,12 +150,25 @@ def answer_of(words: tuple[str, ...], question: Question) -> Answer:
         if word in ("r", "repeat", "again"):
             return Answer(decision="once")
     if word in ("e", "edit"):
-        try:
-            edited = json.loads(rest)
-        except ValueError as error:
-            raise UsageError(f"the edited arguments are no JSON: {error}") from None
-        return Answer(decision="edit", arguments=edited)
+        return _edit_of(rest, question)
     if word not in names or (question.kind == "uncertain" and names[word] != "deny"):
         takes = HELP.get(question.kind, "a text")
         raise UsageError(f"{' '.join(words) or 'nothing'!r} does not answer {question.id}", hint=f"it takes {takes}")
     return Answer.model_validate({"decision": names[word], "text": rest})
+
+
+def _edit_of(text: str, question: Question) -> Answer:
+    from pydantic import ValidationError
+
+    from ..agents.plan import Answer, Plan
+    from ..core.errors import PlanError, UsageError
+
+    try:
+        edited = json.loads(text)
+        if question.kind == "plan":
+            return Answer(decision="edit", plan=Plan.model_validate(edited).check())
+    except (ValueError, RecursionError, ValidationError, PlanError) as error:
+        raise UsageError(f"what was edited cannot be: {one_line(str(error), 500)}") from None
+    if not isinstance(edited, dict):
+        raise UsageError("edited arguments are a JSON object")
+    return Answer(decision="edit", arguments=edited)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -165,7 +166,8 @@ def answer(question: str, words: tuple[str, ...], settings: Settings) -> int:
     """Answer a question by its id, in any order.
 
     To an approval: y (once), a (such calls for the rest of the run), p (always in this folder), e JSON (with other
-    arguments), n REASON. To a call that may have been done: done RESULT, again, n. To any other question: the answer.
+    arguments), n REASON. To a plan: y, e JSON (another plan), n REASON. To a call that may have been done: done RESULT,
+    again, n. To any other question: the answer.
 
         bottega runs answer ask-1f00c3aa52 n "not in this folder"
     """
@@ -178,7 +180,7 @@ def answer(question: str, words: tuple[str, ...], settings: Settings) -> int:
             asked = waiting.pop(question)
             await bottega.answer(question, answer_of(words, asked.question))
         left = sum(other.run == asked.run for other in waiting.values())
-        then = f"{left} more wait" if left else f"to go on: bottega runs resume {asked.run}"
+        then = f"{left} more wait{'s' * (left == 1)}" if left else f"to go on: bottega runs resume {asked.run}"
         print(f"answered; {then}", file=sys.stderr)
         return 0
 
@@ -199,7 +201,9 @@ def prune(settings: Settings, older_than: str, keep: int, dry_run: bool) -> int:
             gone = await bottega.prune(seconds, keep, dry_run=dry_run)
         for run in gone:
             print(run)
-        print(f"{len(gone)} runs {'would be' if dry_run else 'were'} removed", file=sys.stderr)
+        number = "1 run" if len(gone) == 1 else f"{len(gone)} runs"
+        done = "would be" if dry_run else "was" if len(gone) == 1 else "were"
+        print(f"{number} {done} removed", file=sys.stderr)
         return 0
 
     return run_async(work())
@@ -208,7 +212,7 @@ def prune(settings: Settings, older_than: str, keep: int, dry_run: bool) -> int:
 def _seconds(age: str) -> float:
     unit = UNITS.get(age[-1:])
     try:
-        if unit is None or (number := float(age[:-1])) < 0:
+        if unit is None or not math.isfinite(number := float(age[:-1])) or number < 0:
             raise ValueError
     except ValueError:
         raise UsageError(f"{age!r} is no age", hint="a number and one of s, m, h, d, w: 30d") from None

@@ -200,7 +200,7 @@ class AccountMachine(Looped):
 
 
 def test_nothing_is_spent_beyond_a_budget_and_nobody_waits_in_vain() -> None:
-    run_machine(AccountMachine, settings=settings(max_examples=80, stateful_step_count=30))
+    run_machine(AccountMachine, settings=settings(max_examples=60, stateful_step_count=30))
 
 
 @given(st.lists(st.floats(0.001, 0.2), min_size=1, max_size=12), st.randoms(use_true_random=False))
@@ -374,7 +374,7 @@ class ApprovalsMachine(Looped):
 
 
 def test_a_question_is_asked_once_and_its_answer_holds_whoever_goes_on_with_the_run() -> None:
-    run_machine(ApprovalsMachine, settings=settings(max_examples=35, stateful_step_count=20))
+    run_machine(ApprovalsMachine, settings=settings(max_examples=25, stateful_step_count=20))
 
 
 # Plans that change
@@ -543,4 +543,4 @@ class PlansMachine(RuleBasedStateMachine):
 
 
 def test_whatever_becomes_of_the_plan_what_is_finished_is_not_done_again() -> None:
-    run_machine(PlansMachine, settings=settings(max_examples=15, stateful_step_count=7))
+    run_machine(PlansMachine, settings=settings(max_examples=12, stateful_step_count=6))

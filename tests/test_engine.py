@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import postgres
 import pytest
 from engine_support import Bench, Planner, World, leader, sql, step
 from hypothesis import given, settings
@@ -1018,6 +1019,22 @@ def test_a_process_whose_run_was_taken_over_stops_and_changes_nothing(any_bench:
     assert bench.record().summary.status == "succeeded"
     assert bench.world.made == ["look s1", "look s1", "look s2"]
     assert bench.world.under_way == 0
+
+
+def test_a_run_outlives_a_restart_of_its_database(tmp_path: Path, postgres_ledger_url: str) -> None:
+    bench = Bench(tmp_path, postgres_ledger_url, lease=0.4)  # so that it beats all the time
+
+    async def main() -> RunResult:
+        bench.world.gates["s1"] = asyncio.Event()
+        bench.world.reached["s1"] = asyncio.Event()
+        task = asyncio.create_task(bench.go([*unsafe("s1"), step("s2", after=("s1",))]))
+        await bench.world.reached["s1"].wait()
+        await asyncio.to_thread(postgres.restart, postgres_ledger_url)
+        bench.world.gates["s1"].set()
+        return await task
+
+    assert asyncio.run(main()).status == "succeeded"
+    assert bench.world.made == ["send s1", "look s2"]
 
 
 def test_a_run_is_not_gone_on_with_in_another_folder(bench: Bench, tmp_path: Path) -> None:

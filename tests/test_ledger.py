@@ -255,6 +255,19 @@ def test_questions_and_plans_take_any_text(ledger: Ledger) -> None:
     assert record.questions["ask-1"].answer == Answer(decision="text", text=f"{odd}\N{REPLACEMENT CHARACTER}")
 
 
+def test_names_may_be_long(ledger: Ledger) -> None:
+    long = noise(1_000)
+    writer = create(ledger)
+    do(writer.plan(long, PLAN))
+    do(writer.step(result(long), "digest", 1, 1))
+    do(writer.intend("k", long, "tool", f"{long}/{long}"))
+    do(writer.ask(question("ask-1", step=long)))
+    do(ledger.set_edges({(long, long[::-1]): 0.5}))
+    record = do(ledger.load(writer.run))
+    assert (record.steps[0].step, record.calls["k"].step, set(record.plans)) == (long, long, {long})
+    assert do(ledger.edges()) == {(long, long[::-1]): 0.5}
+
+
 def test_a_large_value_lies_in_the_database_once(ledger_url: str, tmp_path: Path) -> None:
     if not ledger_url.startswith("sqlite"):
         pytest.skip("the size of one table's rows is asked of SQLite")

@@ -52,7 +52,7 @@ plans = Table(
     "bottega_plans",
     metadata,
     Column("run", String(64), primary_key=True),
-    Column("goal", String(400), primary_key=True),  # the step whose plan it is; empty for the run's own
+    Column("goal", Text, primary_key=True),  # the step whose plan it is; empty for the run's own
     Column("revision", Integer, primary_key=True),
     Column("plan", Text, nullable=False),
 )
@@ -61,7 +61,7 @@ steps = Table(
     "bottega_steps",
     metadata,
     Column("run", String(64), primary_key=True),
-    Column("step", String(400), primary_key=True),
+    Column("step", Text, primary_key=True),
     Column("digest", String(64), primary_key=True),  # of what the step is and what goes into it
     Column("attempt", Integer, primary_key=True),
     Column("round", Integer, nullable=False),
@@ -75,9 +75,9 @@ calls = Table(
     metadata,
     Column("run", String(64), primary_key=True),
     Column("key", String(64), primary_key=True),
-    Column("step", String(400), nullable=False),
+    Column("step", Text, nullable=False),
     Column("kind", String(8), nullable=False),  # tool, model
-    Column("name", String(300), nullable=False),
+    Column("name", Text, nullable=False),
     Column("state", String(10), nullable=False),  # intended, done, uncertain
     Column("outcome", Text),
     Column("usage", Text),
@@ -89,7 +89,7 @@ questions = Table(
     metadata,
     Column("run", String(64), primary_key=True),
     Column("id", String(64), primary_key=True),
-    Column("step", String(400), nullable=False),
+    Column("step", Text, nullable=False),
     Column("question", Text, nullable=False),
     Column("answer", Text),
     Column("asked", Float, nullable=False),
@@ -107,8 +107,8 @@ artifacts = Table(
 edges = Table(
     "bottega_edges",
     metadata,
-    Column("source", String(200), primary_key=True),
-    Column("target", String(200), primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("target", Text, primary_key=True),
     Column("weight", Float, nullable=False),
 )
 

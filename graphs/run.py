@@ -194,7 +194,7 @@ class Run:
             questions=tuple(self.approvals.open.values()),
             usage=usage.model_copy(update={"seconds": round(usage.seconds + seconds, 3)}),
         )
-        await self.writer.finish(said.status, said.answer, seconds)
+        await self.writer.finish(said.status, said.answer, seconds, waits=tuple(self.approvals.open))
         self.emit(RunFinished(run=self.id, result=self.result))
 
     async def _opened(self) -> RunRecord | None:

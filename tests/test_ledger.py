@@ -111,7 +111,7 @@ def test_all_that_is_written_of_a_run_is_read_back_by_another_process(opened: Ca
         await writer.ask(question("ask-1"))
         await writer.ask(question("ask-2"))
         await writer.answered("ask-1", YES)
-        await writer.finish("partial", "There are 3.", seconds=1.5)
+        await writer.finish("partial", "There are 3.", seconds=1.5, waits=["ask-2"])
         return await opened().load(writer.run)
 
     record = do(main())
@@ -178,7 +178,7 @@ def test_runs_are_listed_newest_first_by_status_and_with_their_questions(ledger:
     first, second, third = (create(ledger) for _ in range(3))
     do(first.finish("succeeded", "done", 0.1))
     do(second.ask(question("ask-1")))
-    do(second.finish("waiting", "it waits", 0.1))
+    do(second.finish("waiting", "it waits", 0.1, waits=["ask-1"]))
     listed = do(ledger.runs())
     assert [run.id for run in listed] == [third.run, second.run, first.run]
     assert [run.waiting for run in listed] == [0, 1, 0]
@@ -488,7 +488,7 @@ def test_questions_are_answered_in_any_order_and_from_another_process(
     writer = create(ledger)
     for n in range(4):
         do(writer.ask(question(f"ask-{n}", step=f"s{n}")))
-    do(writer.finish("waiting", "", 0.0))
+    do(writer.finish("waiting", "", 0.0, waits=[f"ask-{n}" for n in range(4)]))
     other = elsewhere()
     assert [asked.question.id for asked in do(ledger.questions(writer.run))] == [f"ask-{n}" for n in range(4)]
     for n in (2, 0, 3):
@@ -596,7 +596,7 @@ def _filled(ledger: Ledger, status: Any) -> str:
         await writer.intend("k", "s1", "tool", "t")
         await writer.ask(question(f"ask-{writer.run}"))
         if status != "running":
-            await writer.finish(status, "", 0.0)
+            await writer.finish(status, "", 0.0, waits=[f"ask-{writer.run}"])
         return writer.run
 
     return do(main())
@@ -820,6 +820,10 @@ class Model:
         self.leased = False
         """To somebody whose lease does not end while this is looked at."""
 
+    def take_back(self, *waits: str) -> None:
+        """Nobody waits any more for answers to other questions."""
+        self.questions = {id: said for id, said in self.questions.items() if said is not None or id in waits}
+
 
 class LedgerMachine(RuleBasedStateMachine):
     """Processes come, work and die; others take over. What the ledger says is what a plain dict says."""
@@ -943,6 +947,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert done == (step is None)
             if done:
                 model.status, model.fence = "cancelled", model.fence + 1
+                model.take_back()
 
     @rule(who=writers)
     def beat(self, who: tuple[RunWriter, int]) -> None:
@@ -950,12 +955,14 @@ class LedgerMachine(RuleBasedStateMachine):
         if model:
             assert wanted == model.cancel
 
-    @rule(who=writers, status=st.sampled_from(["succeeded", "waiting", "exhausted"]))
-    def finish(self, who: tuple[RunWriter, int], status: Any) -> None:
-        answer = f"{self._new()}"
-        model, _ = self._written(who, who[0].finish(status, answer, 1.0))
+    @rule(who=writers, status=st.sampled_from(["succeeded", "waiting", "exhausted"]), waits=st.booleans())
+    def finish(self, who: tuple[RunWriter, int], status: Any, waits: bool) -> None:
+        answer, before = f"{self._new()}", self.models.get(who[0].run)
+        kept = list(before.questions)[:1] if before and waits else []
+        model, _ = self._written(who, who[0].finish(status, answer, 1.0, waits=kept))
         if model:
             model.status, model.answer, model.leased = status, answer, False
+            model.take_back(*kept)
 
     @rule(keep=st.integers(0, 3))
     def prune(self, keep: int) -> None:

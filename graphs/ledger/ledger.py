@@ -173,6 +173,7 @@ class Ledger:
             else:
                 ended = {"status": "cancelled", "owner": None, "updated": now, "fence": row["fence"] + 1}
                 connection.execute(update(t.runs).where(here).values(**ended))
+                connection.execute(delete(t.questions).where(t.questions.c.run == run, t.questions.c.answer.is_(None)))
             return True
 
         return await self._store.run(work)

@@ -163,14 +163,17 @@ class RunWriter:
 
         await self._do(work)
 
-    async def finish(self, status: RunStatus, answer: str, seconds: float) -> None:
-        """Ends the run, and gives up the lease."""
+    async def finish(self, status: RunStatus, answer: str, seconds: float, waits: Sequence[str] = ()) -> None:
+        """Ends the run, and gives up the lease. Questions without an answer are taken back, but for those of `waits`,
+        ids of what the run waits for."""
         text, bodies = pack({"answer": answer})
 
         def work(connection: Connection) -> None:
             values = {"status": status, "result": text, "owner": None, "updated": time.time()}
             here = t.runs.c.id == self.run
             connection.execute(update(t.runs).where(here).values(seconds=t.runs.c.seconds + seconds, **values))
+            open_ = and_(t.questions.c.run == self.run, t.questions.c.answer.is_(None))
+            connection.execute(delete(t.questions).where(open_, t.questions.c.id.not_in(waits)))
 
         await self._do(work, bodies)
 

@@ -1,8 +1,8 @@
 """The database under the ledger: opened by URL, written in transactions, one connection for all of a process's work.
 
 A killed process loses nothing; power loss may take the last moments, except for what is written with `sync`: SQLite
-runs in WAL mode with `synchronous=NORMAL`, PostgreSQL with `synchronous_commit=off`. SQLite's calls take a fraction of a
-millisecond and are made where they are asked for; those to a server are made in a thread.
+runs in WAL mode with `synchronous=NORMAL`, PostgreSQL with `synchronous_commit=off`. SQLite's calls take a fraction of
+a millisecond and are made where they are asked for; those to a server are made in a thread.
 """
 
 from __future__ import annotations

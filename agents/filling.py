@@ -43,8 +43,8 @@ class Filled:
     unknown: int = 0
     """Paths to read that are not in the workspace."""
 
-    surest: float = 1.0
-    """Probability of the least sure required argument."""
+    taken: Mapping[str, Candidate] = field(default_factory=dict)
+    """What each argument that was found was taken from."""
 
     found_out: int = 0
     """How many of the missing arguments another tool may find out."""
@@ -54,6 +54,25 @@ class Filled:
 
     doubts: Mapping[str, float] = field(default_factory=dict)
     """What the confidence in the arguments rests on."""
+
+    @property
+    def surest(self) -> float:
+        """Probability of the least sure required argument."""
+        return math.exp(min(0.0, *(self.taken[n].score for n in self.tool.required if n in self.taken), 0.0))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it can be called: nothing is missing, and the tool takes what there is."""
+        return not self.missing and self.tool.accepts(self.arguments)
+
+    def without(self, names: Sequence[str]) -> Filled:
+        """The same without these arguments, to be found out otherwise."""
+        return replace(
+            self,
+            arguments={n: v for n, v in self.arguments.items() if n not in names},
+            missing=(*self.missing, *names),
+            taken={n: c for n, c in self.taken.items() if n not in names},
+        )
 
     @property
     def quality(self) -> float:
@@ -100,10 +119,9 @@ def fill(
     doubts = features(found, absent, chosen, len(missing))
     confidence = reading.fit * probability(doubts)
     unused = _unused(instruction, used, files, takes_all=bool(whole))
-    surest = math.exp(min(0.0, *(chosen[n].score for n in tool.required if n in chosen), 0.0))
     unknown = _unknown(tool, arguments, files)
     return Filled(
-        tool, reading.fit, arguments, missing, confidence, unused, unknown, surest, used=tuple(used), doubts=doubts
+        tool, reading.fit, arguments, missing, confidence, unused, unknown, chosen, used=tuple(used), doubts=doubts
     )
 
 

@@ -75,8 +75,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def plan(planner: HousePlanner, folder: Path, request: str) -> Plan:
-    tools: tuple[Tool, ...] = (*AQUARIUM, *(t for toolset in house_toolsets() for t in toolset))
+def plan(planner: HousePlanner, folder: Path, request: str, own: Toolset = AQUARIUM) -> Plan:
+    tools: tuple[Tool, ...] = (*own, *(t for toolset in house_toolsets() for t in toolset))
     context = PlanningContext(Workspace.at(folder), tools, (), lambda level, text: None)
     return asyncio.run(planner.plan(request, context)).check()
 
@@ -109,6 +109,78 @@ def test_an_id_that_nobody_said_is_looked_up_first(planner: HousePlanner, folder
     assert [s.tool for s in made.steps] == ["aquarium/find_animal", "aquarium/last_weight"]
     assert made.steps[1].arguments == {"animal_id": Reference(**{"from": made.steps[0].id})}
     assert not made.steps[0].reported
+
+
+@tool(read_only=True)
+def port_code(city: str) -> dict[str, str]:
+    """Get the code of the ferry port of a city.
+
+    Args:
+        city: name of the city
+    """
+    return {"port_code": "TRS"}
+
+
+@tool(read_only=True)
+def sailings(port_code: str) -> dict[str, list[str]]:
+    """Ferries that leave from a port today.
+
+    Args:
+        port_code: code of the port
+    """
+    return {"sailings": []}
+
+
+@tool(read_only=True)
+def search_members(name: str) -> dict[str, object]:
+    """Search for a member of the library by name; returns member number, address and email.
+
+    Args:
+        name: full name of the member
+    """
+    return {"member_number": 7}
+
+
+@tool(read_only=True)
+def list_loans(member_number: int) -> dict[str, list[str]]:
+    """Books that a member has on loan.
+
+    Args:
+        member_number: number of the member
+    """
+    return {"books": []}
+
+
+LIBRARY = Toolset.of("library", "A library", [search_members, list_loans])
+FERRIES = Toolset.of("ferries", "Ferries", [port_code, sailings])
+
+
+@pytest.mark.parametrize(
+    ("request_text", "tools"),
+    [
+        ("Which ferries leave from Trieste today?", ["ferries/port_code", "ferries/sailings"]),
+        ("Show the sailings from Split.", ["ferries/port_code", "ferries/sailings"]),
+        ("Which ferries leave from the port with the code TRS-4 today?", ["ferries/sailings"]),
+        ("What is the port code of Trieste?", ["ferries/port_code"]),
+    ],
+)
+def test_a_name_in_the_place_of_a_code_is_what_the_code_is_looked_up_by(
+    planner: HousePlanner, folder: Path, request_text: str, tools: list[str]
+) -> None:
+    assert [s.tool for s in plan(planner, folder, request_text, FERRIES).steps] == tools
+
+
+def test_what_is_to_be_written_down_may_have_to_be_looked_up_twice(planner: HousePlanner, folder: Path) -> None:
+    made = plan(planner, folder, "Save the weight of the otter Mathilda at the last check to weight.txt")
+    assert [s.tool for s in made.steps] == ["aquarium/find_animal", "aquarium/last_weight", "files/write_file"]
+    assert [s.needs for s in made.steps] == [(), ("s1",), ("s2",)]
+
+
+def test_a_lookup_is_not_the_end_where_a_tool_that_needs_it_fits_too(planner: HousePlanner, folder: Path) -> None:
+    made = plan(planner, folder, "Which books has Ingrid Solheim borrowed?", LIBRARY)
+    assert [s.tool for s in made.steps] == ["library/search_members", "library/list_loans"]
+    made = plan(planner, folder, "Search for the member Ingrid Solheim", LIBRARY)
+    assert [s.tool for s in made.steps] == ["library/search_members"]
 
 
 def test_a_step_waits_for_the_file_that_another_one_writes(planner: HousePlanner, folder: Path) -> None:

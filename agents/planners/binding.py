@@ -19,6 +19,8 @@ from ..candidates import Earlier
 from ..filling import Filled, fill, inherit
 from ..mentions import quoted
 from ..plan import Json, Reference, Step
+from ..readable import mentions
+from .lookups import is_told, lookups, may_be_told
 
 CANDIDATES = 8
 """Tools that are read for a clause."""
@@ -95,21 +97,22 @@ class Binder:
         options = []
         for at in range(0, len(candidates), READ_AT_ONCE):
             some = candidates[at : at + READ_AT_ONCE]
-            for tool, reading in zip(some, self._read(instruction, some, previous), strict=True):
+            for tool, reading in zip(some, self.read(instruction, some, previous), strict=True):
                 options.append(self._filled(tool, reading, instruction, earlier, tools, files, elliptic))
             if max(f.quality for f in options) >= CERTAIN:
                 break
         options.sort(key=lambda f: -f.quality * (1 - SEARCH + SEARCH * nearness.get(f.tool.id, 0.5)))
         options = _configured_first(options)
         fitting = [f for f in options if f.fit >= (FITS if f.tool.annotations.read_only else CHANGES)]
+        found_out = _Lookups(self, instruction, tools, files, () if earlier else options)
         refused: list[Filled] = []
-        for filled in fitting:
+        for filled in found_out.first(fitting):
             if not filled.missing and not filled.tool.accepts(filled.arguments):
                 refused.append(filled)
                 filled = self.rebind(instruction, filled.tool, earlier, files, checked=True)
             if not filled.missing and filled.tool.accepts(filled.arguments):
                 return self._nested(instruction, filled, tools, files)
-            if filled.missing and (hopped := self._hop(instruction, filled, tools, files)) is not None:
+            if filled.missing and (hopped := found_out.before(filled)) is not None:
                 return hopped
         if refused:  # the tool itself says best what is wrong with them
             return Bound(instruction, refused[0])
@@ -134,7 +137,7 @@ class Binder:
         elif earlier and _IT.search(instruction):
             paths = [n for n in filled.missing if (tool.parameters.get(n) or {}).get("format") == "path"]
             filled = inherit(filled, earlier[-1], paths)
-        if filled.missing and all(_makers(name, tool, tools) for name in filled.missing):
+        if filled.missing and all(lookups(name, tool, tools) for name in filled.missing):
             filled = replace(filled, found_out=len(filled.missing))
         return filled
 
@@ -147,7 +150,7 @@ class Binder:
         checked: bool = False,
     ) -> Filled:
         """The arguments of a tool that is known to be meant; with `checked`, none that the tool itself refuses."""
-        (reading,) = self._read(instruction, [tool], [e.instruction for e in earlier])
+        (reading,) = self.read(instruction, [tool], [e.instruction for e in earlier])
         return fill(tool, reading, instruction, earlier, files, checked)
 
     def _nested(self, instruction: str, filled: Filled, tools: tuple[Tool, ...], files: tuple[str, ...]) -> Bound:
@@ -162,7 +165,7 @@ class Binder:
             if any(m.value == value for m in quoted(instruction)) or value.istitle():
                 continue
             inner = self.bind(value, (), readers, files)
-            if inner.filled is not None and inner.filled.fit >= NESTED_FITS and not inner.before:
+            if inner.filled is not None and inner.filled.fit >= NESTED_FITS:
                 id = f"before-{name}"
                 made = Step(
                     id=id,
@@ -172,36 +175,11 @@ class Binder:
                     reported=False,
                 )
                 arguments = {**filled.arguments, name: Reference(**{"from": id})}
-                return Bound(instruction, replace(filled, arguments=arguments), (made,))
+                return Bound(instruction, replace(filled, arguments=arguments), (*inner.before, made))
         return Bound(instruction, filled)
 
-    def _hop(self, instruction: str, filled: Filled, tools: tuple[Tool, ...], files: tuple[str, ...]) -> Bound | None:
-        """Makes each missing argument by another tool of the same server that can be filled from the instruction."""
-        before: list[Step] = []
-        arguments = dict(filled.arguments)
-        for name in filled.missing:
-            makers = _makers(name, filled.tool, tools)
-            readings = self._read(instruction, makers, ())
-            options = [fill(t, r, instruction, (), files) for t, r in zip(makers, readings, strict=True)]
-            options = [o for o in options if o.arguments and not o.missing and o.tool.accepts(o.arguments)]
-            if not options:
-                return None
-            best = max(options, key=lambda option: option.confidence)
-            id = f"before-{name}"
-            before.append(
-                Step(
-                    id=id,
-                    instruction=f"Look up the {words(name)}",
-                    tool=best.tool.id,
-                    arguments={n: _owner(v) for n, v in best.arguments.items()},
-                    expects=words(name),
-                    reported=False,
-                )
-            )
-            arguments[name] = Reference(**{"from": id})
-        return Bound(instruction, replace(filled, arguments=arguments, missing=()), tuple(before))
-
-    def _read(self, instruction: str, tools: Sequence[Tool], earlier: Sequence[str]) -> list[Reading]:
+    def read(self, instruction: str, tools: Sequence[Tool], earlier: Sequence[str]) -> list[Reading]:
+        """How the slots model reads an instruction for each of these tools."""
         if self._slots is None:
             self._slots = SlotsModel.open()
         cards = [Card.of(t.name, t.description, t.input_schema) for t in tools]
@@ -237,26 +215,84 @@ def _configured_first(options: list[Filled]) -> list[Filled]:
     return options
 
 
+class _Lookups:
+    """What other tools of the same server find out for the tools that fit one instruction."""
+
+    def __init__(
+        self,
+        binder: Binder,
+        instruction: str,
+        tools: tuple[Tool, ...],
+        files: tuple[str, ...],
+        known: Sequence[Filled],
+    ) -> None:
+        self._binder = binder
+        self._instruction = instruction
+        self._tools = tools
+        self._files = files
+        self._filled = {f.tool.id: f for f in known}
+
+    def first(self, fitting: Sequence[Filled]) -> list[Filled]:
+        """The tools that fit in the order in which they are tried.
+
+        Where an argument is what a lookup is to be told, the tool without it comes first. And where the best is only a
+        lookup for another one that fits, that is what is asked for.
+        """
+        found: list[Filled] = []
+        for filled in fitting:
+            told = [n for n in filled.arguments if self._is_told(filled, n)]
+            found += [filled.without(told), filled] if told else [filled]
+        if not found or found[0].missing:
+            return found
+        served = [f for f in found if f.missing and all(self._serves(found[0].tool, f.tool, n) for n in f.missing)]
+        return [*served, *(f for f in found if f not in served)]
+
+    def before(self, filled: Filled) -> Bound | None:
+        """Makes each missing argument by another tool that can be filled from the instruction."""
+        before: list[Step] = []
+        arguments = dict(filled.arguments)
+        for name in filled.missing:
+            some = lookups(name, filled.tool, self._tools)
+            options = [one for one in self._read(some, words(name)) if one.arguments and one.is_complete]
+            if not options:
+                return None
+            best = max(options, key=lambda option: option.confidence)
+            id = f"before-{name}"
+            before.append(
+                Step(
+                    id=id,
+                    instruction=f"Look up the {words(name)}",
+                    tool=best.tool.id,
+                    arguments={n: _owner(v) for n, v in best.arguments.items()},
+                    expects=words(name),
+                    reported=False,
+                )
+            )
+            arguments[name] = Reference(**{"from": id})
+        return Bound(self._instruction, replace(filled, arguments=arguments, missing=()), tuple(before))
+
+    def _serves(self, lookup: Tool, tool: Tool, name: str) -> bool:
+        """Whether a lookup would find out an argument that the instruction does not ask for by its name."""
+        return lookup in lookups(name, tool, self._tools) and not mentions(self._instruction, name)
+
+    def _is_told(self, filled: Filled, name: str) -> bool:
+        """Whether an argument is only what a lookup for it is to be told."""
+        some = [t for t in lookups(name, filled.tool, self._tools) if may_be_told(t, filled, name)]
+        return any(is_told(one, filled, name) for one in self._read(some, words(name)))
+
+    def _read(self, some: Sequence[Tool], wanted: str) -> list[Filled]:
+        """These tools filled from the instruction; of many, those nearest to what is wanted."""
+        if len(some) > CANDIDATES:
+            some = [tool for tool, _ in self._binder.search(wanted, tuple(some), CANDIDATES)]
+        new = [t for t in some if t.id not in self._filled]
+        for one, reading in zip(new, self._binder.read(self._instruction, new, ()), strict=True):
+            self._filled[one.id] = fill(one, reading, self._instruction, (), self._files)
+        return [self._filled[t.id] for t in some]
+
+
 def _owner(value: Json) -> Json:
     """`Nora Beck's iron` -> `Nora Beck`: what is looked up is whose it is."""
     return re.split(r"['\u2019]s\s", value)[0] if isinstance(value, str) else value
-
-
-def _makers(name: str, tool: Tool, tools: Sequence[Tool]) -> list[Tool]:
-    """Tools of the same server that look up what a parameter of `tool` wants."""
-    kin = (t for t in tools if t.server == tool.server and t.id != tool.id and t.annotations.read_only)
-    return [t for t in kin if _makes(t, name)]
-
-
-def _makes(tool: Tool, name: str) -> bool:
-    """Whether a tool's result is said to have what a parameter wants: by its output schema, or by its description."""
-    wanted = set(words(name).split())
-    outputs = (tool.output_schema or {}).get("properties") or {}
-    if any(wanted <= set(words(key).split()) for key in outputs):
-        return name not in tool.parameters
-    said = set(words(f"{tool.name} {tool.description}").split())
-    near = wanted - {"id", "number", "code", "no", "key"}
-    return name not in tool.parameters and (wanted <= said or (bool(near) and near <= said))
 
 
 def _problem(near: Filled | None) -> str:

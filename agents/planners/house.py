@@ -15,7 +15,7 @@ from ...models.house.slots import words
 from ...models.house.splitter import Clause, SplitterModel
 from ...tools import Tool, Workspace
 from ..candidates import Earlier
-from ..plan import Plan, Reference, Step, StepResult
+from ..plan import Plan, Step, StepResult, renamed
 from ..planning import Binding, PlanningContext
 from ..readable import is_scalar, plain
 from .binding import Binder, Bound
@@ -85,7 +85,7 @@ class HousePlanner:
         bound = self._binder.bind(text, earlier, tools, names_in(workspace) if workspace else ())
         if bound.filled is None:
             return Binding(problem=bound.problem)
-        return Binding((*bound.before, _step("open", bound, {})), unused=bound.filled.unused)
+        return Binding((*bound.before, _step("open", bound)), unused=bound.filled.unused)
 
     def _clauses(self, request: str) -> list[Clause]:
         if self._splitter is None:
@@ -97,32 +97,27 @@ def _assembled(request: str, segments: Sequence[Segment], tools: Sequence[Tool])
     """The plan of these segments: the steps that come before each, then the step itself."""
     by_id = {t.id: t for t in tools}
     steps: list[Step] = []
-    renamed: dict[str, str] = {}
+    ids: dict[str, str] = {}
     for segment in segments:
-        before = [s.model_copy(update={"id": f"s{len(steps) + n}"}) for n, s in enumerate(segment.bound.before, 1)]
-        ids = {old.id: new.id for old, new in zip(segment.bound.before, before, strict=True)}
-        step = _step(f"s{len(steps) + len(before) + 1}", segment.bound, renamed | ids)
-        step = step.model_copy(update={"confidence": step.confidence * segment.clause.confidence})
-        renamed[segment.id] = step.id
-        for made in (*before, step):
+        step = _step(segment.id, segment.bound)
+        own = [
+            *segment.bound.before,
+            step.model_copy(update={"confidence": step.confidence * segment.clause.confidence}),
+        ]
+        ids |= {s.id: f"s{n}" for n, s in enumerate(own, len(steps) + 1)}
+        for made in (renamed(s, ids) for s in own):
             steps.append(made.model_copy(update={"after": after(made, steps, by_id)}))
     return Plan(request=request, steps=tuple(steps))
 
 
-def _step(id: str, bound: Bound, renamed: Mapping[str, str]) -> Step:
+def _step(id: str, bound: Bound) -> Step:
     if bound.filled is None:
         return Step(id=id, instruction=bound.instruction, problem=bound.problem, confidence=0.0)
-    arguments = {
-        n: Reference(**{"from": renamed[v.from_], "path": v.path})
-        if isinstance(v, Reference) and v.from_ in renamed
-        else v
-        for n, v in bound.filled.arguments.items()
-    }
     return Step(
         id=id,
         instruction=bound.instruction,
         tool=bound.filled.tool.id,
-        arguments=arguments,
+        arguments=bound.filled.arguments,
         confidence=bound.filled.confidence,
     )
 

@@ -132,6 +132,8 @@ class Run:
             self.emit(RunResumed(run=self.id, request=self.request, steps=tuple(finished)))
         for level, text in self.crew.notices:
             self.notice(level, text)
+        if self.budget.cost is not None and self.crew.chat is not None and self.crew.chat.price == (0.0, 0.0):
+            self.notice("warning", f"the budget in money cannot hold: what {self.crew.chat.model} costs is not known")
         try:
             async with asyncio.timeout(self._seconds_left(record)) as deadline, self._leased():
                 while (node := following(self._state)) is not None:

@@ -20,7 +20,7 @@ from ..filling import Filled, fill, inherit
 from ..mentions import quoted
 from ..plan import Json, Reference, Step
 from ..readable import mentions
-from .lookups import is_told, lookups, may_be_told
+from .lookups import KEYS, is_told, lookups, may_be_told
 
 CANDIDATES = 8
 """Tools that are read for a clause."""
@@ -272,8 +272,9 @@ class _Lookups:
         return Bound(self._instruction, replace(filled, arguments=arguments, missing=()), tuple(before))
 
     def _serves(self, lookup: Tool, tool: Tool, name: str) -> bool:
-        """Whether a lookup would find out an argument that the instruction does not ask for by its name."""
-        return lookup in lookups(name, tool, self._tools) and not mentions(self._instruction, name)
+        """Whether a lookup finds out an argument, unless that is what the instruction asks for: `the port code of`."""
+        asked = not KEYS.isdisjoint(words(name).split()) and mentions(self._instruction, name)
+        return not asked and lookup in lookups(name, tool, self._tools)
 
     def _is_told(self, filled: Filled, name: str) -> bool:
         """Whether an argument is only what a lookup for it is to be told."""

@@ -1,39 +1,19 @@
-"""`ToolIndex`: finds tools by what they do. Dense vectors of the retriever and BM25, fused by a convex combination."""
+"""`ToolIndex`: finds tools by what they do. Gathers dense and lexical evidence of each; `scoring` fuses it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..core.errors import UsageError
-from ..models.house.retriever import RetrieverModel, tool_text
-from .lexical import Bm25
+from ..models.house.retriever import RetrieverModel
+from .fields import DENSE, LEXICAL, dense_texts, lexical_texts
+from .lexical import Postings
+from .scoring import Evidence, Ints, rank
+from .spec import Described, ToolHit, ToolSpec
 from .vectors import Vectors, cached
-
-
-@dataclass(frozen=True)
-class ToolSpec:
-    """What is known of a tool without calling it."""
-
-    id: str
-    server: str
-    name: str
-    description: str
-    input_schema: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ToolHit:
-    """A tool that was found; `score` is between 0 and 1, comparable within one search only."""
-
-    id: str
-    score: float
-    tool: ToolSpec
 
 
 class ToolIndex:
@@ -41,22 +21,24 @@ class ToolIndex:
 
     def __init__(
         self,
-        tools: Iterable[ToolSpec | Mapping[str, Any]],
+        tools: Iterable[Described | Mapping[str, Any]],
         model: RetrieverModel,
         path: Path | None = None,
         at_hand: Mapping[str, Vectors] | None = None,
     ) -> None:
-        self.tools = [t if isinstance(t, ToolSpec) else _spec(t) for t in tools]
+        self.tools = [ToolSpec.of(tool) for tool in tools]
+        self._place = {tool.id: n for n, tool in enumerate(self.tools)}
         self._model = model
         self._path = path
-        self._texts = [tool_text(t.name, t.description, t.input_schema, t.server) for t in self.tools]
+        self._texts = [text for tool in self.tools for text in dense_texts(tool)]
         self._vectors = cached(path, self._texts, model.version, model.encode_tools, at_hand)
-        self._lexical = Bm25(self._texts)
+        self._lexical = Postings.of(map(lexical_texts, self.tools), len(LEXICAL))
+        self._servers = np.unique([tool.server for tool in self.tools], return_inverse=True)[1].astype(np.int64)
 
     @classmethod
     def build(
         cls,
-        tools: Iterable[ToolSpec | Mapping[str, Any]],
+        tools: Iterable[Described | Mapping[str, Any]],
         path: Path | str | None = None,
         model: RetrieverModel | None = None,
     ) -> ToolIndex:
@@ -67,40 +49,37 @@ class ToolIndex:
         """
         return cls(tools, model or RetrieverModel.open(), Path(path) if path else None)
 
-    def sync(self, tools: Iterable[ToolSpec | Mapping[str, Any]]) -> ToolIndex:
+    def sync(self, tools: Iterable[Described | Mapping[str, Any]]) -> ToolIndex:
         """An index of these tools; those that this one knows are not encoded again."""
         return ToolIndex(tools, self._model, self._path, dict(zip(self._texts, self._vectors, strict=True)))
 
-    def search(self, query: str, k: int = 10) -> list[ToolHit]:
-        """The `k` best tools for a query, best first."""
-        return self.search_many([query], k)[0]
+    def search(self, query: str, k: int = 10, within: Collection[str] | None = None) -> list[ToolHit]:
+        """The `k` best tools for a query, best first; of those whose ids are `within`, if given."""
+        return self.search_many([query], k, within)[0]
 
-    def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[ToolHit]]:
+    def search_many(
+        self, queries: Sequence[str], k: int = 10, within: Collection[str] | None = None
+    ) -> list[list[ToolHit]]:
         """`search` for several queries, encoded together."""
-        if not self.tools:
+        places = self._places(within)
+        if not len(places):
             return [[] for _ in queries]
-        dense = self._model.encode_requests(queries) @ self._vectors.T
         found = []
-        for query, row in zip(queries, dense, strict=True):
-            scores = 0.5 * _spread(row) + 0.5 * _spread(self._lexical.scores(query))
-            best = np.argsort(-scores, kind="stable")[:k]
-            found.append([ToolHit(self.tools[i].id, float(scores[i]), self.tools[i]) for i in best])
+        for query, vector in zip(queries, self._model.encode_requests(queries), strict=True):
+            evidence = self._evidence(query, vector, places)
+            best, scores = rank(evidence, k)
+            chosen = [self.tools[place] for place in places[best]]
+            found.append([ToolHit(tool.id, float(s), tool) for tool, s in zip(chosen, scores, strict=True)])
         return found
 
+    def _places(self, within: Collection[str] | None) -> Ints:
+        if within is None:
+            return np.arange(len(self.tools))
+        return np.array(sorted({self._place[id] for id in within if id in self._place}), np.int64)
 
-def _spread(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Min-max over all tools: the form in which the two scores are comparable."""
-    low, high = float(scores.min()), float(scores.max())
-    return (scores - low) / (high - low) if high > low else np.zeros_like(scores)
-
-
-def _spec(tool: Mapping[str, Any]) -> ToolSpec:
-    if not tool.get("id") or not tool.get("name"):
-        raise UsageError(f"a tool without id or name: {str(dict(tool))[:200]}", hint="give both as text")
-    return ToolSpec(
-        tool["id"],
-        tool.get("server") or "",
-        tool["name"],
-        tool.get("description") or "",
-        tool.get("input_schema") or {},
-    )
+    def _evidence(self, query: str, vector: Vectors, places: Ints) -> Evidence:
+        dense = (self._vectors @ vector).reshape(-1, len(DENSE)).T
+        lexical, coverage = self._lexical.scores(query), self._lexical.coverage(query)
+        if len(places) < len(self.tools):
+            dense, lexical, coverage = dense[:, places], lexical[:, places], coverage[places]
+        return Evidence(query, dense, lexical, coverage, self._servers[places])

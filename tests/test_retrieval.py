@@ -18,7 +18,7 @@ from bottega.models.adapters import Adapter, Array
 from bottega.models.encoder import open_encoder
 from bottega.models.house.retriever import RetrieverModel
 from bottega.retrieval import ToolHit, ToolIndex, ToolSpec
-from bottega.retrieval.lexical import Bm25, terms
+from bottega.retrieval.lexical import Postings, terms
 from bottega.retrieval.vectors import cached
 
 TOOLS: list[dict[str, Any]] = [
@@ -216,9 +216,13 @@ WORDS = st.lists(st.sampled_from("send mail weather rain loan book archive conve
 TEXTS = st.lists(WORDS.map(" ".join), min_size=1, max_size=8)
 
 
+def bm25(texts: Sequence[str], query: str) -> Array:
+    return Postings.of([(text,) for text in texts], 1).scores(query)[0]
+
+
 @given(TEXTS, WORDS.map(" ".join))
 def test_bm25_scores_exactly_the_texts_that_share_a_term(texts: list[str], query: str) -> None:
-    scores = Bm25(texts).scores(query)
+    scores = bm25(texts, query)
     assert scores.shape == (len(texts),)
     assert [score > 0 for score in scores] == [bool(set(terms(t)) & set(terms(query))) for t in texts]
 
@@ -228,21 +232,49 @@ def test_bm25_does_not_depend_on_the_order_of_texts_or_words(texts: list[str], q
     order = r.sample(range(len(texts)), len(texts))
     words = query.split()
     r.shuffle(words)
-    scores = Bm25(texts).scores(query)
-    assert np.allclose(Bm25([texts[i] for i in order]).scores(" ".join(words)), scores[order], atol=1e-5)
+    scores = bm25(texts, query)
+    assert np.allclose(bm25([texts[i] for i in order], " ".join(words)), scores[order], atol=1e-5)
 
 
 @given(TEXTS, st.sampled_from(["rain", "book"]))
 def test_in_bm25_a_text_gains_by_saying_the_word_once_more(texts: list[str], word: str) -> None:
-    index = Bm25([*texts, f"{word} tool", f"{word} {word}"])
-    once, twice = index.scores(word)[-2:]
+    once, twice = bm25([*texts, f"{word} tool", f"{word} {word}"], word)[-2:]
     assert twice > once > 0
 
 
 def test_in_bm25_a_rare_word_counts_more_than_a_common_one() -> None:
-    rare, common = Bm25(["zebra x", "horse x", "horse y", "horse z"]).scores("zebra horse")[:2]
+    rare, common = bm25(["zebra x", "horse x", "horse y", "horse z"], "zebra horse")[:2]
     assert rare > common
 
 
 def test_bm25_of_no_texts_has_no_scores() -> None:
-    assert Bm25([]).scores("anything").shape == (0,)
+    assert bm25([], "anything").shape == (0,)
+
+
+@given(TEXTS, TEXTS, st.data())
+def test_an_inverted_index_brought_up_to_date_equals_one_made_anew(old: list[str], new: list[str], data: Any) -> None:
+    fields = [(text, text[::2]) for text in old], [(text, text[::2]) for text in new]
+    sources = data.draw(st.permutations([*range(len(old)), *range(-len(new), 0)]))
+    gone = data.draw(st.sets(st.integers(0, len(old) - 1)))
+    sources = [s for s in sources if s not in gone]
+    found = Postings.of(fields[0], 2).rearranged(sources, fields[1])
+    anew = Postings.of([fields[0][s] if s >= 0 else fields[1][-1 - s] for s in sources], 2)
+    assert found.terms == anew.terms
+    assert all(np.array_equal(found.arrays[name], anew.arrays[name]) for name in anew.arrays)
+
+
+@given(TEXTS, WORDS.map(" ".join))
+def test_coverage_is_the_share_of_the_querys_words_that_a_text_has(texts: list[str], query: str) -> None:
+    index = Postings.of([(text,) for text in texts], 1)
+    for text, share in zip(texts, index.coverage(query), strict=True):
+        asked, said = set(terms(query)), set(terms(text))
+        weights = {term: index.rarity(term) for term in asked}
+        expected = sum(weights[t] for t in asked & said) / sum(weights.values()) if asked else 0
+        assert np.isclose(share, expected, atol=1e-5)
+
+
+def test_the_words_of_a_query_that_a_text_has_make_its_bm25() -> None:
+    index = Postings.of([("send mail", "mail"), ("rain", "")], 2)
+    words = index.words("send rain by mail", 0)
+    assert [set(found) for found in words] == [{"send", "mail"}, {"mail"}]
+    assert np.allclose([sum(found.values()) for found in words], index.scores("send rain by mail")[:, 0])

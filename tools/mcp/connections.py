@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...core.errors import BottegaError, NotSent, ServerError
+from ...core.errors import BottegaError, NotSent, ServerError, ToolError
 from ...core.redaction import redact
 from ..tool import Tool, ToolContext, ToolResult
 from .config import ServerConfig
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .link import Link
 
 Json = Any
+Heard = Callable[[Sequence[Mapping[str, Json]], Sequence[str]], None]
+"""Takes a server's tool definitions whenever they are heard, and what is wrong with the list, a sentence each."""
 Work = Callable[["Link"], Awaitable[ToolResult]]
 State = Literal["not started", "ready", "failed", "disabled"]
 
@@ -34,6 +36,8 @@ PARALLEL_STARTS = 8
 """Servers that are started at the same time."""
 LONGEST_PAUSE = 30.0
 """Seconds, at most, in which a server that keeps failing is not tried again."""
+LIST_PAUSE = 1.0
+"""Seconds between two looks at the tools of a server that says they changed: it may say so all the time."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,10 @@ class McpServers:
         slots = asyncio.Semaphore(PARALLEL_STARTS)
         folder = Path(workspace).expanduser().resolve()
         by_name = {config.name: config for config in configs}
-        self._connections = [Connection(config, folder, slots) for config in by_name.values()]
+        self._tools: dict[str, list[Tool]] = {}
+        self._connections = [
+            Connection(config, folder, slots, partial(self._hear, name)) for name, config in by_name.items()
+        ]
 
     async def __aenter__(self) -> McpServers:
         return self
@@ -76,24 +83,29 @@ class McpServers:
         Never raises for a server: one that fails has no tools and a message.
         """
         await asyncio.gather(*(connection.ready() for connection in self._connections))
-        tools = [tool for connection in self._connections for tool in connection.tools]
+        tools = [tool for c in self._connections if c.state == "ready" for tool in self._tools.get(c.config.name, ())]
         return tools, [(c.config.name, problem) for c in self._connections for problem in c.problems]
 
     def status(self) -> list[ServerStatus]:
         """How each server is doing. Starts nothing."""
         return [
-            ServerStatus(c.config.name, c.state, c.config.transport, c.config.address, len(c.tools), c.problems)
+            ServerStatus(c.config.name, c.state, c.config.transport, c.config.address, c.count, c.problems)
             for c in self._connections
         ]
+
+    def _hear(self, server: str, definitions: Sequence[Mapping[str, Json]], problems: Sequence[str]) -> None:
+        connection = next(c for c in self._connections if c.config.name == server)
+        self._tools[server] = [as_tool(d, server, partial(connection.call, d["name"])) for d in definitions]
 
 
 class Connection:
     """One server: its owner task, the queue to it, and what is known about it."""
 
-    def __init__(self, config: ServerConfig, workspace: Path, slots: asyncio.Semaphore) -> None:
+    def __init__(self, config: ServerConfig, workspace: Path, slots: asyncio.Semaphore, heard: Heard) -> None:
         self.config = config
-        self.tools: list[Tool] = []
-        """The tools of its last start."""
+        self.count = 0
+        """How many tools it has, while it is connected."""
+        self._heard = heard
         self._workspace = workspace
         self._slots = slots
         self._process: ServerProcess | None = None
@@ -117,6 +129,11 @@ class Connection:
         return "ready" if self._started and self._started.done() else "not started"
 
     @property
+    def connected(self) -> bool:
+        """Whether a call can be sent at once."""
+        return self.state == "ready"
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong with it, one sentence each."""
         if self.config.problem:
@@ -126,19 +143,29 @@ class Connection:
     async def ready(self) -> bool:
         """Starts it where it is not running, and waits for it. Returns whether it can be used; never raises."""
         try:
-            await self._start()
+            await self.connect()
         except ServerError:
             return False
         return self.config.enabled
 
-    async def call(self, name: str, arguments: dict[str, Json], context: ToolContext) -> ToolResult:
-        """Calls one of its tools.
+    async def connect(self) -> None:
+        """Starts it where it is not running, and waits until it has told its tools; nothing where it is disabled.
+
+        Raises `ServerError` where it cannot be used.
+        """
+        await self._start()
+
+    async def call(
+        self, name: str, arguments: dict[str, Json], context: ToolContext, check: Callable[[], None] = lambda: None
+    ) -> ToolResult:
+        """Calls one of its tools. `check` is called right before the call is sent; what it raises is raised instead.
 
         Raises `NotSent` when the server cannot be started, and `ServerError` when it dies or does not answer in time:
         whether the call had an effect is then unknown. Raises `ToolError` when the server refuses the call.
         """
 
         async def work(link: Link) -> ToolResult:
+            check()
             return await link.call(name, arguments, context.key)
 
         for last in (False, True):
@@ -219,6 +246,7 @@ class Connection:
                 started.set_result(None)
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._watch(link))
+                    group.create_task(self._follow(link))
                     while True:
                         work, answer = await self._queue.get()
                         group.create_task(self._answer(link, work, answer))
@@ -228,7 +256,7 @@ class Connection:
             # The first time it is tried again at once, then after 1, 2, 4 … seconds.
             pause = 0 if self._failures == 1 else min(LONGEST_PAUSE, 2.0 ** (self._failures - 2))
             self._not_before = time.monotonic() + pause
-            self.tools = []
+            self.count = 0
         finally:
             self._fail(why, started)
 
@@ -277,11 +305,25 @@ class Connection:
         return await self._open_process(stack)
 
     def _learn(self, listing: Listing) -> None:
-        self.tools = [
-            as_tool(definition, self.config.name, partial(self.call, name))
-            for name, definition in listing.definitions.items()
-        ]
+        self.count = len(listing.definitions)
         self._dropped = tuple(listing.problems)
+        self._heard(list(listing.definitions.values()), self._dropped)
+
+    async def _follow(self, link: Link) -> None:
+        """Looks at the tools again whenever the server says that they changed; what it had is kept where that fails."""
+        while True:
+            await link.changed.wait()
+            link.changed.clear()
+            try:
+                async with asyncio.timeout(self.config.startup_timeout):
+                    self._learn(await link.list_tools())
+            except TimeoutError:
+                self._dropped = (
+                    f"said that its tools changed, and did not tell them within {self.config.startup_timeout:g} s",
+                )
+            except ToolError as error:
+                self._dropped = (error.message,)
+            await asyncio.sleep(LIST_PAUSE)
 
     async def _watch(self, link: Link) -> None:
         """Ends the owner when the server has closed the connection."""

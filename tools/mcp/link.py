@@ -13,14 +13,17 @@ from urllib.parse import urlsplit
 import anyio
 import httpx2
 from mcp import ClientSession, MCPError
+from mcp.client.session import IncomingMessage
 from mcp.client.streamable_http import streamable_http_client
+from mcp.client.subscriptions import SubscriptionLost, listen
 from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyIntercept, OnRequest
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
 from mcp.shared.transport_context import TransportContext
-from mcp.types import PaginatedRequestParams, jsonrpc_message_adapter
+from mcp.types import PaginatedRequestParams, ToolListChangedNotification, jsonrpc_message_adapter
 from mcp.types.methods import validate_server_result
 from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION, Implementation
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from ...core.errors import ServerError, ToolError
@@ -38,6 +41,8 @@ PROBE_SECONDS = 1.0
 """How long a process's answer to the modern `server/discover` is waited for before `initialize` is sent as well.
 
 Short, because some older servers ignore what they do not know. A slow modern server answers both and is asked again."""
+LISTEN_PAUSE = 60.0
+"""Seconds, at most, before a stream of changes that broke off is opened again."""
 EFFECT_KEY = "io.bottega/effect-key"
 """Where in `_meta` of a call its key is. A tool whose own `_meta` has `io.bottega/keyed: true` minds it."""
 
@@ -47,14 +52,22 @@ _CLIENT = Implementation(name="bottega", version="0.1.0")
 class Link:
     """A connection that has shaken hands."""
 
-    def __init__(self, session: ClientSession, listing: Listing, closed: asyncio.Event) -> None:
+    def __init__(self, session: ClientSession, wire: _Tolerant, closed: asyncio.Event, changed: asyncio.Event) -> None:
         self.closed = closed
         """Set when the server has closed the connection."""
-        self.listing = listing
+        self.changed = changed
+        """Set when the server has said that its tools are others now."""
         self._session = session
+        self._wire = wire
+
+    @property
+    def listing(self) -> Listing:
+        """What the last `list_tools` has heard, so far where it goes on."""
+        return self._wire.listing
 
     async def list_tools(self) -> Listing:
         """Asks for all tools, page by page. A server that knows no tools has none. Raises `Closed` and `ToolError`."""
+        self._wire.listing = Listing()
         cursor: str | None = None
         while True:
             try:
@@ -174,17 +187,52 @@ async def _session(
 ) -> AsyncIterator[Link]:
     """A session that has shaken hands. Raises `Closed`, and `MCPError` where the server does not want to."""
     dispatcher = _Tolerant(wire)
+    changed = asyncio.Event()
     failure: Exception | None = None
-    async with ClientSession(dispatcher=dispatcher, client_info=_CLIENT) as session:
+
+    async def heard(message: IncomingMessage) -> None:
+        if isinstance(message, ToolListChangedNotification):
+            changed.set()
+
+    async with ClientSession(dispatcher=dispatcher, client_info=_CLIENT, message_handler=heard) as session:
         dispatcher.version = lambda: session.protocol_version or "2025-11-25"
         try:
             await _shake_hands(session, probe)
         except (Closed, MCPError) as error:
             failure = error
         else:
-            yield Link(session, dispatcher.listing, closed)
+            listening = asyncio.create_task(_listen(session, changed))
+            try:
+                yield Link(session, dispatcher, closed, changed)
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
     if failure:
         raise failure
+
+
+async def _listen(session: ClientSession, changed: asyncio.Event) -> None:
+    """Keeps the stream open over which a modern server tells of changes; an older one tells without being asked."""
+    tools = session.server_capabilities.tools if session.server_capabilities else None
+    if session.protocol_version not in MODERN_PROTOCOL_VERSIONS or tools is None or not tools.list_changed:
+        return
+    pause = 1.0
+    while True:
+        started = asyncio.get_running_loop().time()
+        try:
+            async with listen(session, tools_list_changed=True) as changes:
+                if pause > 1:
+                    changed.set()  # what happened while nobody listened is not told again
+                async for _ in changes:
+                    changed.set()
+        except SubscriptionLost:
+            pass
+        except (MCPError, TimeoutError, RuntimeError):
+            return  # it does not offer that, or is about to close
+        if asyncio.get_running_loop().time() - started > LISTEN_PAUSE:
+            pause = 1.0
+        await asyncio.sleep(pause)
+        pause = min(LISTEN_PAUSE, 2 * pause)
 
 
 async def _shake_hands(session: ClientSession, probe: float) -> None:

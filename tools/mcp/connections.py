@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -105,6 +105,9 @@ class Connection:
         self.config = config
         self.count = 0
         """How many tools it has, while it is connected."""
+        self.asks: Callable[[], Collection[str]] = tuple
+        """What a server of the older protocol is told that it may ask of us, each time it starts."""
+        self._link: Link | None = None
         self._heard = heard
         self._workspace = workspace
         self._slots = slots
@@ -195,6 +198,45 @@ class Connection:
             return result
         raise AssertionError("unreachable")
 
+    async def link(self) -> Link:
+        """The open connection, for requests that are only passed on; it is started where it is not.
+
+        Raises `NotSent` where it cannot be used.
+        """
+        if self._link is None or self._error:
+            try:
+                await self._start()
+            except ServerError as error:
+                raise NotSent(error.message, hint=error.hint) from None
+        if self._link is None:
+            raise NotSent(f"server {self.config.name!r} is switched off", hint="see 'enabled' in its configuration")
+        return self._link
+
+    async def lost(self, why: Exception) -> ServerError:
+        """What to say where a request that was passed on has failed with `why`, once the connection is cleaned up.
+
+        Ends a connection that is no longer good: where the server has forgotten the session or cannot be reached.
+        """
+        if isinstance(why, SessionLost | NotSent) and self._link is not None:
+
+            async def work(link: Link) -> ToolResult:
+                raise SessionLost from (why if isinstance(why, NotSent) else None)
+
+            self._queue.put_nowait((work, asyncio.get_running_loop().create_future()))
+        await self._gone()
+        return self._error or ServerError(f"server {self.config.name!r} is closed")
+
+    def worked(self) -> None:
+        """Notes that a request was answered: after its next death it is started at once again."""
+        self._failures = 0
+
+    async def rest(self) -> None:
+        """Ends the server until it is needed again."""
+        if not self._closed and self.state == "ready":
+            await self.close()
+            self._owner = self._started = None
+            self._closed = False
+
     async def close(self) -> None:
         """Ends the server. Waits until it is gone, even when cancelled meanwhile."""
         self._closed = True
@@ -243,6 +285,7 @@ class Connection:
             async with AsyncExitStack() as stack:
                 link = await self._open(stack)
                 self._learn(link.listing)
+                self._link = link
                 started.set_result(None)
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._watch(link))
@@ -258,6 +301,7 @@ class Connection:
             self._not_before = time.monotonic() + pause
             self.count = 0
         finally:
+            self._link = None
             self._fail(why, started)
 
     async def _open(self, stack: AsyncExitStack) -> Link:
@@ -288,14 +332,16 @@ class Connection:
     async def _open_url(self, stack: AsyncExitStack) -> Link:
         from .link import over_http
 
-        return await stack.enter_async_context(over_http(self.config))
+        return await stack.enter_async_context(over_http(self.config, self.asks()))
 
     async def _open_process(self, stack: AsyncExitStack) -> Link:
         self._process = await stack.enter_async_context(spawn(self.config, self._workspace))
         # The SDK is imported while the server starts up.
         link = await asyncio.to_thread(importlib.import_module, f"{__package__}.link")
         try:
-            opened: Link = await stack.enter_async_context(link.over_pipes(self._process, modern=self._modern))
+            opened: Link = await stack.enter_async_context(
+                link.over_pipes(self._process, modern=self._modern, asks=self.asks())
+            )
             return opened
         except Closed:
             # Some older servers end themselves at a first message that they do not know.
@@ -376,7 +422,8 @@ class Connection:
             how = await self._process.end() if self._process else "has closed the connection"
             message = f"server {self.config.name!r} {how}"
         elif isinstance(error, SessionLost):
-            message = f"server {self.config.name!r} has forgotten the session"
+            why = error.__cause__
+            message = f"server {self.config.name!r} {why or 'has forgotten the session'}"
         elif isinstance(error, BottegaError):
             message = f"server {self.config.name!r} {error.message}"
         elif self.config.transport == "http":

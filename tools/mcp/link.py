@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,16 +13,23 @@ from urllib.parse import urlsplit
 import anyio
 import httpx2
 from mcp import ClientSession, MCPError
-from mcp.client.session import IncomingMessage
+from mcp.client.session import ClientRequestContext, IncomingMessage
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import SubscriptionLost, listen
 from mcp.shared.dispatcher import CallOptions, Dispatcher, OnNotify, OnNotifyIntercept, OnRequest
+from mcp.shared.inbound import NAME_BEARING_METHODS, encode_header_value, mcp_param_headers, x_mcp_header_map
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
 from mcp.shared.transport_context import TransportContext
 from mcp.types import PaginatedRequestParams, ToolListChangedNotification, jsonrpc_message_adapter
 from mcp.types.methods import validate_server_result
-from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION, Implementation
+from mcp_types import (
+    CONNECTION_CLOSED,
+    METHOD_NOT_FOUND,
+    UNSUPPORTED_PROTOCOL_VERSION,
+    ErrorData,
+    Implementation,
+)
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
@@ -30,7 +37,9 @@ from ...core.errors import ServerError, ToolError
 from ..tool import ToolResult
 from .config import ServerConfig
 from .definitions import Closed, Listing, SessionLost, as_result, clean
+from .http1 import LibraryPoster, LoopbackPoster, is_loopback
 from .process import MAX_LINE, ServerProcess
+from .wire import MODERN, Caller, HttpWire, PipeWire, Wire
 
 Json = Any
 
@@ -47,18 +56,23 @@ EFFECT_KEY = "io.bottega/effect-key"
 """Where in `_meta` of a call its key is. A tool whose own `_meta` has `io.bottega/keyed: true` minds it."""
 
 _CLIENT = Implementation(name="bottega", version="0.1.0")
+_IDENTITY = {"name": _CLIENT.name, "version": _CLIENT.version}
 
 
 class Link:
     """A connection that has shaken hands."""
 
-    def __init__(self, session: ClientSession, wire: _Tolerant, closed: asyncio.Event, changed: asyncio.Event) -> None:
+    def __init__(
+        self, session: ClientSession, wire: _Tolerant, raw: Wire, closed: asyncio.Event, changed: asyncio.Event
+    ) -> None:
         self.closed = closed
         """Set when the server has closed the connection."""
         self.changed = changed
         """Set when the server has said that its tools are others now."""
         self._session = session
         self._wire = wire
+        self._raw = raw
+        self._mirrored: dict[str, dict[tuple[str, ...], str]] = {}
 
     @property
     def listing(self) -> Listing:
@@ -105,24 +119,63 @@ class Link:
             raise ToolError(f"{name}: {clean(str(error)).splitlines()[0][:300]}") from None
         return as_result(result.model_dump(by_alias=True, mode="json", exclude_none=True))
 
+    @property
+    def version(self) -> str:
+        """The revision of the protocol that was agreed on."""
+        return self._raw.version
+
+    async def forward(
+        self, method: str, params: dict[str, Json], caller: Caller, capabilities: dict[str, Json]
+    ) -> dict[str, Json]:
+        """Sends a request on as it is and gives its result as it is.
+
+        Raises `Refused` with the server's own error, `Closed`, `SessionLost` and `ServerError`; see `Wire.request`.
+        """
+        headers = self._routing(method, params) if isinstance(self._raw, HttpWire) else {}
+        return await self._raw.request(method, params, caller, capabilities, headers)
+
+    def _routing(self, method: str, params: dict[str, Json]) -> dict[str, str]:
+        """The headers in which the newer protocol repeats what a request is about."""
+        if self._raw.version < MODERN:
+            return {}
+        headers = {"mcp-method": method}
+        name = params.get(NAME_BEARING_METHODS.get(method, ""))
+        if isinstance(name, str):
+            headers["mcp-name"] = encode_header_value(name)
+        if method == "tools/call" and isinstance(name, str):
+            if (definition := self.listing.definitions.get(name)) is not None:
+                self._mirrored[name] = x_mcp_header_map(definition["inputSchema"])
+            if mirrored := self._mirrored.get(name):
+                headers |= mcp_param_headers(mirrored, params.get("arguments") or {})
+        return headers
+
 
 @asynccontextmanager
-async def over_pipes(process: ServerProcess, *, modern: bool) -> AsyncIterator[Link]:
-    """A connection to a running process. Without `modern`, only the older handshake is tried. Raises `Closed`."""
+async def over_pipes(process: ServerProcess, *, modern: bool, asks: Collection[str] = ()) -> AsyncIterator[Link]:
+    """A connection to a running process. Without `modern`, only the older handshake is tried. Raises `Closed`.
+
+    `asks` are the capabilities that a server of the older protocol is told of (`elicitation`, `sampling`, `roots`).
+    """
     arriving, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, leaving = anyio.create_memory_object_stream[SessionMessage](0)
     closed = asyncio.Event()
+    raw = PipeWire(process.stdin, _IDENTITY)
 
     async def read() -> None:
         try:
             # ValueError: a line longer than MAX_LINE.
             with contextlib.suppress(ValueError, ConnectionError, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 while line := await process.stdout.readline():
+                    taken = raw.take(line)
+                    await raw.pause()
+                    if taken:
+                        continue
                     with contextlib.suppress(ValidationError):
                         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
                         await arriving.send(SessionMessage(message))
         finally:
             closed.set()
+            raw.close()
             arriving.close()
 
     async def write() -> None:
@@ -133,7 +186,8 @@ async def over_pipes(process: ServerProcess, *, modern: bool) -> AsyncIterator[L
 
     pumps = [asyncio.create_task(read()), asyncio.create_task(write())]
     try:
-        async with _session(JSONRPCDispatcher(incoming, outgoing), closed, PROBE_SECONDS if modern else 0) as link:
+        probe = PROBE_SECONDS if modern else 0
+        async with _session(JSONRPCDispatcher(incoming, outgoing), raw, closed, probe, asks) as link:
             yield link
     finally:
         for pump in pumps:
@@ -144,13 +198,18 @@ async def over_pipes(process: ServerProcess, *, modern: bool) -> AsyncIterator[L
 
 
 @asynccontextmanager
-async def over_http(config: ServerConfig) -> AsyncIterator[Link]:
-    """A connection to a URL. Raises `ServerError` that says what the server answered, where that was an HTTP error."""
+async def over_http(config: ServerConfig, asks: Collection[str] = ()) -> AsyncIterator[Link]:
+    """A connection to a URL; `asks` as in `over_pipes`.
+
+    Raises `ServerError` that says what the server answered, where that was an HTTP error.
+    """
     assert config.url
     status: list[int] = []
 
     async def note(response: httpx2.Response) -> None:
-        status.append(response.status_code)
+        status[:] = [response.status_code]
+        if session := response.headers.get("mcp-session-id"):
+            raw.session = session
 
     local = urlsplit(config.url).hostname in ("127.0.0.1", "localhost", "::1")
     client = httpx2.AsyncClient(
@@ -159,17 +218,24 @@ async def over_http(config: ServerConfig) -> AsyncIterator[Link]:
         event_hooks={"response": [note]},
         trust_env=not local,
     )
+    posting = LoopbackPoster(config.url, config.headers) if is_loopback(config.url) else None
+    raw = HttpWire(posting or LibraryPoster(config.url, client), _IDENTITY)
     failure: ServerError | None = None
     async with (
         client,
         streamable_http_client(config.url, http_client=client, max_sse_event_size=MAX_LINE) as (read, write),
     ):
         try:
-            async with _session(JSONRPCDispatcher(read, write), asyncio.Event(), config.startup_timeout / 2) as link:
+            wire, probe = JSONRPCDispatcher(read, write), config.startup_timeout / 2
+            async with _session(wire, raw, asyncio.Event(), probe, asks) as link:
                 yield link
         except MCPError as error:
             # Not raised here, for the SDK's task group would wrap it up.
             failure = _refused(config, error, status[-1] if status else 0)
+        finally:
+            raw.close()
+            if posting:
+                await posting.close()
     if failure:
         raise failure
 
@@ -183,7 +249,11 @@ def _refused(config: ServerConfig, error: MCPError, status: int) -> ServerError:
 
 @asynccontextmanager
 async def _session(
-    wire: JSONRPCDispatcher[TransportContext], closed: asyncio.Event, probe: float
+    wire: JSONRPCDispatcher[TransportContext],
+    raw: Wire,
+    closed: asyncio.Event,
+    probe: float,
+    asks: Collection[str],
 ) -> AsyncIterator[Link]:
     """A session that has shaken hands. Raises `Closed`, and `MCPError` where the server does not want to."""
     dispatcher = _Tolerant(wire)
@@ -194,21 +264,34 @@ async def _session(
         if isinstance(message, ToolListChangedNotification):
             changed.set()
 
-    async with ClientSession(dispatcher=dispatcher, client_info=_CLIENT, message_handler=heard) as session:
+    async with ClientSession(
+        dispatcher=dispatcher,
+        client_info=_CLIENT,
+        message_handler=heard,
+        elicitation_callback=_nobody if "elicitation" in asks else None,
+        sampling_callback=_nobody if "sampling" in asks else None,
+        list_roots_callback=_nobody if "roots" in asks else None,
+    ) as session:
         dispatcher.version = lambda: session.protocol_version or "2025-11-25"
         try:
             await _shake_hands(session, probe)
         except (Closed, MCPError) as error:
             failure = error
         else:
+            raw.version = session.protocol_version or "2025-11-25"
             listening = asyncio.create_task(_listen(session, changed))
             try:
-                yield Link(session, dispatcher, closed, changed)
+                yield Link(session, dispatcher, raw, closed, changed)
             finally:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
     if failure:
         raise failure
+
+
+async def _nobody(context: ClientRequestContext, params: Any = None) -> ErrorData:
+    """The answer to what a server asks outside of any call that is passed on: those are answered by the raw wire."""
+    return ErrorData(code=METHOD_NOT_FOUND, message="nobody is there to ask")
 
 
 async def _listen(session: ClientSession, changed: asyncio.Event) -> None:

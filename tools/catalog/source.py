@@ -42,8 +42,11 @@ class Source(Protocol):
         """What is wrong with it, a sentence each, without secrets; empty where it works or was never tried."""
         ...
 
-    async def connect(self) -> None:
-        """Makes it ready, where it is not, and has its tools told. Raises `ServerError` where that cannot be done."""
+    async def connect(self, *, fresh: bool = False) -> None:
+        """Makes it ready, where it is not, and has its tools told; with `fresh`, also where it is connected already.
+
+        Raises `ServerError` where that cannot be done.
+        """
         ...
 
     async def call(self, name: str, arguments: dict[str, Json], context: ToolContext, check: Check) -> ToolResult:

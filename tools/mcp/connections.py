@@ -151,12 +151,18 @@ class Connection:
             return False
         return self.config.enabled
 
-    async def connect(self) -> None:
+    async def connect(self, *, fresh: bool = False) -> None:
         """Starts it where it is not running, and waits until it has told its tools; nothing where it is disabled.
 
-        Raises `ServerError` where it cannot be used.
+        With `fresh`, one that is running is asked for its tools again. Raises `ServerError` where it cannot be used.
         """
-        await self._start()
+        if not (fresh and self.connected):
+            await self._start()
+            return
+        try:
+            await self._do(self._look, self.config.startup_timeout, "the request for its tools")
+        except ToolError as error:
+            raise ServerError(f"server {self.config.name!r} {error.message}") from None
 
     async def call(
         self, name: str, arguments: dict[str, Json], context: ToolContext, check: Callable[[], None] = lambda: None
@@ -171,6 +177,10 @@ class Connection:
             check()
             return await link.call(name, arguments, context.key)
 
+        return await self._do(work, self.config.tool_timeout, repr(name), hint="raise its tool_timeout_sec")
+
+    async def _do(self, work: Work, seconds: float, what: str, hint: str | None = None) -> ToolResult:
+        """Has the owner do something on the open connection; a server that forgot its session is asked once more."""
         for last in (False, True):
             try:
                 await self._start()
@@ -180,13 +190,11 @@ class Connection:
             self._waiting.add(answer)
             self._queue.put_nowait((work, answer))
             try:
-                async with asyncio.timeout(self.config.tool_timeout):
+                async with asyncio.timeout(seconds):
                     result = await answer
             except TimeoutError:
-                raise ServerError(
-                    f"server {self.config.name!r} did not answer {name!r} within {self.config.tool_timeout:g} s",
-                    hint="raise its tool_timeout_sec",
-                ) from None
+                message = f"server {self.config.name!r} did not answer {what} within {seconds:g} s"
+                raise ServerError(message, hint=hint) from None
             except SessionLost:
                 if last:
                     raise ServerError(f"server {self.config.name!r} keeps forgetting the session") from None
@@ -198,44 +206,9 @@ class Connection:
             return result
         raise AssertionError("unreachable")
 
-    async def link(self) -> Link:
-        """The open connection, for requests that are only passed on; it is started where it is not.
-
-        Raises `NotSent` where it cannot be used.
-        """
-        if self._link is None or self._error:
-            try:
-                await self._start()
-            except ServerError as error:
-                raise NotSent(error.message, hint=error.hint) from None
-        if self._link is None:
-            raise NotSent(f"server {self.config.name!r} is switched off", hint="see 'enabled' in its configuration")
-        return self._link
-
-    async def lost(self, why: Exception) -> ServerError:
-        """What to say where a request that was passed on has failed with `why`, once the connection is cleaned up.
-
-        Ends a connection that is no longer good: where the server has forgotten the session or cannot be reached.
-        """
-        if isinstance(why, SessionLost | NotSent) and self._link is not None:
-
-            async def work(link: Link) -> ToolResult:
-                raise SessionLost from (why if isinstance(why, NotSent) else None)
-
-            self._queue.put_nowait((work, asyncio.get_running_loop().create_future()))
-        await self._gone()
-        return self._error or ServerError(f"server {self.config.name!r} is closed")
-
-    def worked(self) -> None:
-        """Notes that a request was answered: after its next death it is started at once again."""
-        self._failures = 0
-
-    async def rest(self) -> None:
-        """Ends the server until it is needed again."""
-        if not self._closed and self.state == "ready":
-            await self.close()
-            self._owner = self._started = None
-            self._closed = False
+    async def _look(self, link: Link) -> ToolResult:
+        self._learn(await link.list_tools())
+        return ToolResult("")
 
     async def close(self) -> None:
         """Ends the server. Waits until it is gone, even when cancelled meanwhile."""

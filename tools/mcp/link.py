@@ -71,6 +71,7 @@ class Link:
         """Set when the server has said that its tools are others now."""
         self._session = session
         self._wire = wire
+        self._lists = asyncio.Lock()
         self._raw = raw
         self._mirrored: dict[str, dict[tuple[str, ...], str]] = {}
 
@@ -81,7 +82,11 @@ class Link:
 
     async def list_tools(self) -> Listing:
         """Asks for all tools, page by page. A server that knows no tools has none. Raises `Closed` and `ToolError`."""
-        self._wire.listing = Listing()
+        async with self._lists:
+            self._wire.listing = Listing()
+            return await self._pages()
+
+    async def _pages(self) -> Listing:
         cursor: str | None = None
         while True:
             try:

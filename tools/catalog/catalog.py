@@ -18,7 +18,7 @@ from ..tool import Tool, ToolContext, ToolResult
 from .definition import KeptTool, changed_parts, difference
 from .known import Change, KnownServer, change_of
 from .naming import named
-from .source import Definition, Source, open_source
+from .source import Check, Definition, Source, open_source
 from .store import Entry, Failure, Store
 
 Json = Any
@@ -187,6 +187,20 @@ class Catalog:
     async def connect(self, server: str) -> None:
         """Connects a server where it is not connected. Raises `ServerError`, and `UsageError` for an unknown name."""
         await self._source(self._known(server)).connect()
+
+    def source(self, tool: Tool) -> tuple[Source, Check]:
+        """The server of a tool, for who passes calls on to it, and what has to be called right before each of them.
+
+        Starts nothing. Raises `NotSent` where the server cannot be used; the check raises `ToolError` for a tool that
+        is not, or not any more, what was approved.
+        """
+        server = self._known(tool.server)
+
+        def check() -> None:
+            self._check(server, tool.name)
+            self._note_call(server.name, tool.name)
+
+        return self._source(server), check
 
     def status(self) -> list[CatalogStatus]:
         """How each server is doing. Starts nothing."""

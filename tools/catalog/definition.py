@@ -66,6 +66,12 @@ class KeptTool(Tool):
         )
         return found
 
+    @property
+    def definition(self) -> Definition:
+        """What is kept of what the server said, as it said it."""
+        found: Definition = json.loads(self.__dict__["_text"])
+        return found
+
     @cached_property
     def _read(self) -> Tool:
         text: str = self.__dict__["_text"]

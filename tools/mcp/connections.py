@@ -206,6 +206,45 @@ class Connection:
             return result
         raise AssertionError("unreachable")
 
+    async def link(self) -> Link:
+        """The open connection, for requests that are only passed on; it is started where it is not.
+
+        Raises `NotSent` where it cannot be used.
+        """
+        if self._link is None or self._error:
+            try:
+                await self._start()
+            except ServerError as error:
+                raise NotSent(error.message, hint=error.hint) from None
+        if self._link is None:
+            raise NotSent(f"server {self.config.name!r} is switched off", hint="see 'enabled' in its configuration")
+        return self._link
+
+    async def lost(self, why: Exception) -> ServerError:
+        """What to say where a request that was passed on has failed with `why`, once the connection is cleaned up.
+
+        Ends a connection that is no longer good: where the server has forgotten the session or cannot be reached.
+        """
+        if isinstance(why, SessionLost | NotSent) and self._link is not None:
+
+            async def work(link: Link) -> ToolResult:
+                raise SessionLost from (why if isinstance(why, NotSent) else None)
+
+            self._queue.put_nowait((work, asyncio.get_running_loop().create_future()))
+        await self._gone()
+        return self._error or ServerError(f"server {self.config.name!r} is closed")
+
+    def worked(self) -> None:
+        """Notes that a request was answered: after its next death it is started at once again."""
+        self._failures = 0
+
+    async def rest(self) -> None:
+        """Ends the server until it is needed again."""
+        if not self._closed and self.state == "ready":
+            await self.close()
+            self._owner = self._started = None
+            self._closed = False
+
     async def _look(self, link: Link) -> ToolResult:
         self._learn(await link.list_tools())
         return ToolResult("")

@@ -19,7 +19,7 @@ Json = Any
 RETRY = 20.0
 """A server that could not be listed is left alone for this many times as long as finding that out took."""
 
-_NOT_ABOUT_TOOLS = {"name", "headers", "enabled", "startup_timeout", "tool_timeout", "problem", "extra"}
+_NOT_ABOUT_TOOLS = {"name", "headers", "credentials", "enabled", "startup_timeout", "tool_timeout", "problem", "extra"}
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,12 @@ def change_of(server: str, before: Iterable[Entry], after: Iterable[Entry]) -> C
 def digest(config: ServerConfig) -> str:
     """SHA-256, in hex, of what decides which tools a server has: how it is reached, and with what variables.
 
-    The names of headers count and their values do not: those are credentials, which come and go.
+    The names of headers and credentials count and their values do not: those come and go.
     """
     told: dict[str, Json] = {
         field.name: getattr(config, field.name) for field in fields(config) if field.name not in _NOT_ABOUT_TOOLS
     }
-    told["headers"] = sorted(config.headers)
+    told["headers"], told["credentials"] = sorted(config.headers), sorted(config.credentials)
     plain = {key: dict(value) if isinstance(value, Mapping) else value for key, value in told.items()}
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode("ascii")).hexdigest()
 

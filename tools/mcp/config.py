@@ -23,11 +23,14 @@ _KNOWN = {
     "command", "args", "env", "cwd", "url", "headers", "type", "transport",
     "enabled", "disabled", "startup_timeout_sec", "tool_timeout_sec",
 }  # fmt: skip
+_OF_OPENAPI = {"openapi", "base_url", "credentials", "include", "exclude"}
+"""Keys that mean something in an entry with `openapi`."""
 
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """How to reach one MCP server: a `command` to run, or a `url` to talk to.
+    """How to reach one server of tools: a `command` to run or a `url` to talk to, which are MCP servers, or an HTTP API
+    that the document `openapi` describes.
 
     A config that cannot be used (a variable that is not set, a field of the wrong type) has a `problem`, which names
     the field; it harms no other server.
@@ -41,9 +44,20 @@ class ServerConfig:
     """Where the command runs; relative to the workspace, which is the default."""
     url: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    openapi: str | None = field(default=None, repr=False)
+    """An OpenAPI document: a file, relative to the workspace, or a URL."""
+    base_url: str | None = field(default=None, repr=False)
+    """Where the API is, in place of what its document says."""
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Name of a security scheme of the document -> token, key, or `name:password`."""
+    include: tuple[str, ...] = ()
+    """The operations that are wanted, all where it is empty: tags, and patterns of names or of `GET /path`."""
+    exclude: tuple[str, ...] = ()
+    """The operations that are not wanted, in the same way."""
     enabled: bool = True
     startup_timeout: float = 15.0
-    """Seconds until the server must have been started, shaken hands with and asked for its tools."""
+    """Seconds until the server must have been started, shaken hands with and asked for its tools; or until a
+    connection, or the document, is there."""
     tool_timeout: float = 60.0
     """Seconds a call may take."""
     problem: str | None = None
@@ -51,20 +65,21 @@ class ServerConfig:
     """Keys of the file that mean nothing here."""
 
     @property
-    def transport(self) -> Literal["stdio", "http"]:
-        return "http" if self.url is not None else "stdio"
+    def transport(self) -> Literal["stdio", "http", "openapi"]:
+        return "openapi" if self.openapi is not None else "http" if self.url is not None else "stdio"
 
     @property
     def address(self) -> str:
-        """The command line, or the URL without what may be secret in it. For people."""
-        if self.url is not None:
-            return re.sub(r"//[^/@]*@", "//", self.url.split("?")[0])
+        """The command line, or the URL without what may be secret in it, or the document. For people."""
+        if (url := self.url or self.base_url or self.openapi) is not None:
+            return re.sub(r"//[^/@]*@", "//", url.split("?")[0])
         return " ".join([self.command or "", *self.args]).strip()
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Values that must not be shown: those of `env` and `headers`."""
-        return tuple(v for v in [*self.env.values(), *self.headers.values()] if len(v) >= 8)
+        """Values that must not be shown: those of `env`, `headers` and `credentials`."""
+        values = [*self.env.values(), *self.headers.values(), *self.credentials.values()]
+        return tuple(v for v in values if len(v) >= 8)
 
 
 def read_config(
@@ -178,7 +193,8 @@ class _Unusable(Exception):
 
 def _server(name: str, entry: Json, variables: Mapping[str, str], workspace: Path) -> ServerConfig:
     raw = entry if isinstance(entry, dict) else {}
-    extra = {key: value for key, value in raw.items() if key not in _KNOWN}
+    known = _KNOWN | (_OF_OPENAPI if "openapi" in raw else set())
+    extra = {key: value for key, value in raw.items() if key not in known}
     try:
         if not name.strip() or "/" in name:
             raise _Unusable(f"{name!r} cannot be the name of a server: use letters, digits, - and _")
@@ -187,8 +203,10 @@ def _server(name: str, entry: Json, variables: Mapping[str, str], workspace: Pat
         enabled = _boolean(raw, "enabled", True) and not _boolean(raw, "disabled", False)
         if not enabled:
             return ServerConfig(name, enabled=False, extra=extra)
-        http = _is_http(raw)
         text = _Reader(raw, variables, workspace)
+        if "openapi" in raw:
+            return _api(name, raw, text, extra)
+        http = _is_http(raw)
         return ServerConfig(
             name,
             command=None if http else text.one("command", needed=True),
@@ -203,6 +221,26 @@ def _server(name: str, entry: Json, variables: Mapping[str, str], workspace: Pat
         )
     except _Unusable as why:
         return ServerConfig(name, problem=str(why), extra=extra)
+
+
+def _api(name: str, raw: dict[str, Json], text: _Reader, extra: dict[str, Json]) -> ServerConfig:
+    if other := next((key for key in ("command", "url") if key in raw), None):
+        raise _Unusable(f"has both openapi and a {other}: the address of an API is its base_url")
+    base_url = text.one("base_url")
+    if base_url is not None and not base_url.lower().startswith(("http://", "https://")):
+        raise _Unusable("base_url: has to begin with http:// or https://")
+    return ServerConfig(
+        name,
+        openapi=text.one("openapi", needed=True),
+        base_url=base_url,
+        headers=text.table("headers"),
+        credentials=text.table("credentials"),
+        include=text.many("include"),
+        exclude=text.many("exclude"),
+        startup_timeout=_seconds(raw, "startup_timeout_sec", 15.0),
+        tool_timeout=_seconds(raw, "tool_timeout_sec", 60.0),
+        extra=extra,
+    )
 
 
 def _is_http(raw: dict[str, Json]) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FOLDER = ".bottega"
 NAME = "runs.db"
+CATALOG = "catalog"
 DECISIONS = ("allow", "ask", "deny")
 
 
@@ -48,6 +49,12 @@ def open_ledger(workspace: Workspace, place: str | Path | None) -> tuple[Ledger,
 def has_ledger(workspace: Workspace) -> bool:
     """Whether the folder has kept runs."""
     return (workspace.root / FOLDER / NAME).is_file()
+
+
+def catalog_folder(workspace: Workspace) -> Path | None:
+    """Where the tools of the folder's servers are kept; None where nothing is to be written through a link."""
+    folder = workspace.root / FOLDER
+    return None if folder.is_symlink() else folder / CATALOG
 
 
 def _usable(ledger: Ledger) -> Ledger:

@@ -19,7 +19,7 @@ from .core.errors import PlanError, UsageError
 from .graphs.approvals import Approve
 from .graphs.events import Emit, Event, Level
 from .graphs.run import Crew, Run
-from .keeping import keep_rule, open_ledger, read_rules
+from .keeping import catalog_folder, keep_rule, open_ledger, read_rules
 from .minds import Minds, PlannerName, minds_of
 from .tools import Tool, Toolset, Workspace
 from .tools.policy import Policy, Rule
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from .loop import LoopThread
     from .models.chat import ChatClient
     from .recalling import Recalling
-    from .tools.mcp import McpServers, ServerConfig
+    from .tools.catalog import Catalog
+    from .tools.mcp import ServerConfig
 
 LONGEST_REQUEST = 64_000
 """Bytes of UTF-8 that a request may have."""
@@ -114,7 +115,7 @@ class Bottega:
         self._recall: Recalling | None = None
         self._concurrency = concurrency
         self._house: tuple[Tool, ...] | None = None
-        self._connections: dict[asyncio.AbstractEventLoop, McpServers] = {}
+        self._catalogs: dict[asyncio.AbstractEventLoop, Catalog] = {}
         self._thread: LoopThread | None = None
 
     def run(self, request: str, plan: Plan | None = None) -> RunResult:
@@ -216,9 +217,27 @@ class Bottega:
         return await self._kept().prune(older_than, keep, dry_run=dry_run)
 
     async def catalog(self) -> tuple[Tool, ...]:
-        """All tools: your own, the house's, and those of the servers, which are started for it."""
+        """All tools that can be called: your own, the house's, and those of the servers.
+
+        A server is started where its tools are not known yet, or where its configuration has changed; else when one of
+        its tools is called.
+        """
         tools, _ = await self._catalog()
         return tools
+
+    def known_servers(self) -> Catalog:
+        """The catalog of the servers for this event loop. It starts nothing by itself, and is closed with the workshop.
+
+        Raises `ConfigError` for a broken file.
+        """
+        loop = asyncio.get_running_loop()
+        # A connection lives and dies with the loop that opened it.
+        self._catalogs = {at: catalog for at, catalog in self._catalogs.items() if not at.is_closed()}
+        if loop not in self._catalogs:
+            from .tools.catalog import Catalog
+
+            self._catalogs[loop] = Catalog.open(self._configs(), self.workspace.root, catalog_folder(self.workspace))
+        return self._catalogs[loop]
 
     async def find_tools(self, query: str, limit: int = 8) -> tuple[Tool, ...]:
         """The tools that fit `query`, the best first."""
@@ -231,8 +250,8 @@ class Bottega:
     async def close(self) -> None:
         """Ends the servers and what still runs. The workshop can be used again; it starts them anew."""
         loop = asyncio.get_running_loop()
-        if (servers := self._connections.pop(loop, None)) is not None:
-            await servers.__aexit__(None, None, None)
+        if (catalog := self._catalogs.pop(loop, None)) is not None:
+            await catalog.close()
         if self._minds is not None and self._minds.chat is not None:
             chat, self._minds = self._minds.chat, None
             await chat.close()
@@ -335,10 +354,15 @@ class Bottega:
             from .tools.house import house_toolsets
 
             self._house = tuple(tool for toolset in house_toolsets() for tool in toolset)
-        servers = self._connected()
-        remote, problems = await servers.tools() if servers else ([], [])
+        remote: list[Tool] = []
+        problems: list[tuple[str, str]] = []
+        if self._has_servers():
+            catalog = self.known_servers()
+            await catalog.refresh()
+            remote, problems = catalog.tools(imported=False), catalog.problems()
         notices: list[tuple[Level, str]] = [
-            ("warning", text if text.startswith("server ") else f"server {name!r}: {text}") for name, text in problems
+            ("warning", text if not name or text.startswith("server ") else f"server {name!r}: {text}")
+            for name, text in problems
         ]
         own = [*self._tools, *(tool for specialist in self.specialists for tool in specialist.own_tools)]
         known = {tool.id: tool for tool in reversed([*own, *self._house])}
@@ -353,18 +377,9 @@ class Bottega:
         ordered = dict.fromkeys([*(t.id for t in own), *(t.id for t in self._house)])
         return (*(known[id] for id in ordered), *foreign.values()), frozenset(foreign)
 
-    def _connected(self) -> McpServers | None:
-        """The servers as this event loop has them: a connection lives and dies with the loop that opened it."""
-        loop = asyncio.get_running_loop()
-        self._connections = {at: servers for at, servers in self._connections.items() if not at.is_closed()}
-        if loop not in self._connections:
-            configs = self._configs()
-            if not configs:
-                return None
-            from .tools.mcp import McpServers
-
-            self._connections[loop] = McpServers(configs, self.workspace.root)
-        return self._connections[loop]
+    def _has_servers(self) -> bool:
+        """Whether there is anything to open a catalog for."""
+        return any(not at.is_closed() for at in self._catalogs) or bool(self._configs())
 
     def _configs(self) -> list[ServerConfig]:
         from .tools.mcp import read_config, read_servers

@@ -1,6 +1,7 @@
 """All tools of all configured servers, known also while the servers are not running."""
 
 from .catalog import Catalog, CatalogStatus, HeldBack, State, ToolStatus
+from .exchange import Imported, export_lines, read_definitions
 from .known import Change
 from .naming import named
 from .source import Check, Definition, Heard, Source, open_source
@@ -13,9 +14,12 @@ __all__ = [
     "Definition",
     "Heard",
     "HeldBack",
+    "Imported",
     "Source",
     "State",
     "ToolStatus",
+    "export_lines",
     "named",
     "open_source",
+    "read_definitions",
 ]

@@ -119,12 +119,13 @@ class Catalog:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def tools(self) -> list[Tool]:
+    def tools(self, *, imported: bool = True) -> list[Tool]:
         """The tools that are known, in the order of the configuration, without those held back. Starts nothing.
 
-        Those that were imported, and have no server, are among them; `status` tells.
+        Those that were imported, and have no server that could be called, are among them unless `imported` is False.
         """
-        return list(self._offered().values())
+        offered = self._offered().values()
+        return [tool for tool in offered if imported or self._servers[tool.server].config is not None]
 
     def get(self, id: str) -> Tool | None:
         """The tool with this id, where it is offered."""

@@ -11,22 +11,29 @@ from ..encoder import Encoder, open_encoder
 from .slots import words
 
 PATH = Path(__file__).parent / "retriever.safetensors"
-REQUEST_TOKENS, TOOL_TOKENS = 64, 96
+REQUEST_TOKENS, TOOL_TOKENS = 64, 112
+EARLY_LAYERS, WIDTH = 3, 128
+"""Layers and dimensions of the smaller form, whose vectors are the mean of the third layer times `early`."""
 
 
 def tool_text(name: str, description: str, schema: Mapping[str, Any], server: str = "") -> str:
-    """What is encoded of a tool: its name in words, description, parameter names with their descriptions, server."""
+    """What is encoded of a tool: name and server in words, description, parameter names with their descriptions.
+
+    Long descriptions are cut, so that the parameters are within `TOOL_TOKENS` too.
+    """
     properties = schema.get("properties")
     parameters = "; ".join(
-        f"{words(key)} {prop.get('description') or ''}".strip()
+        f"{words(key)} {_plain(prop.get('description'), 60)}".strip()
         for key, prop in (properties.items() if isinstance(properties, Mapping) else ())
         if isinstance(prop, Mapping)
     )
-    return (
-        f"{words(name)}: {description}"
-        + (f" ({parameters})" if parameters else "")
-        + (f" [{words(server)}]" if server else "")
-    )
+    head = words(name) + (f" [{words(server)}]" if server else "")
+    return f"{head}: {_plain(description, 360)}" + (f" ({parameters[:300]})" if parameters else "")
+
+
+def _plain(text: object, longest: int) -> str:
+    """A text in one line, cut after `longest` characters."""
+    return " ".join(text.split())[:longest] if isinstance(text, str) else ""
 
 
 class RetrieverModel:

@@ -2,8 +2,11 @@
 
     python -m bottega.models.training.retriever --data DIR
 
-Cross-entropy over cosines in both directions; a tool that is also right for another request of the batch is masked.
-Figures are on the corpus's held-out servers and on catalogs of which no request was trained on.
+All tools of a request that are in the batch are right (Unified Work Embeddings, many to many); a tool that reads nearly
+like a right one is left out of the wrong ones (LG-ANNA's filter). The first 128 dimensions, and the third layer's with
+a projection, learn the same task beside the whole (2D Matryoshka, Li et al. 2024), and from the scores of the whole.
+What is kept are averaged weights. Figures are on the corpus's held-out servers and on catalogs of which no request was
+trained on.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ import hashlib
 import json
 import random
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,99 +26,196 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..adapters import Adapter
+from ..backbone import HIDDEN, LAYERS
 from ..cards import Card as ModelCard
 from ..cards import Source
 from ..encoder import CLS, SEP, Encoder, open_encoder
-from ..house.retriever import PATH, REQUEST_TOKENS, TOOL_TOKENS, RetrieverModel
+from ..house.retriever import EARLY_LAYERS, PATH, REQUEST_TOKENS, WIDTH, RetrieverModel, tool_text
 from ..house.slots import Card, words
 from . import options, public
-from .corpus import ALIASED, Example, compounds, house_cards, read_aliases, read_servers, singles
+from .corpus import house_cards, read_servers, singles
 from .lora import LoraBackbone, Schedule, mean_pool, pad, train
+from .retriever_pairs import Pair, Shown, load
 
-Pair = tuple[str, str, str]
-"""A request, a tool's id, the tool's text."""
+WEIGHTS = {
+    "house": 0.06, "servers": 0.17, "seal_tools": 0.08, "ultratool": 0.12, "toollens": 0.06, "metatool": 0.12,
+    "sgd": 0.05, "said": 0.2, "grammar": 0.14,
+}  # fmt: skip
+"""How often half a batch is drawn from a source."""
+BY_SERVER = {"servers", "said", "grammar"}
+"""Sources whose batches have several tools of one server: tools that are told apart only by what they do."""
+JOINED = 0.15
+"""How often two requests are said in one."""
+TOOL_TOKENS = 88
+SCALE = 20.0
+ALIKE = 0.55
+"""Share of common words from which two tools count as the same."""
+LATE = 64
+"""Width of the vectors of single tokens."""
 
-WEIGHTS = {"house": 0.18, "servers": 0.24, "seal_tools": 0.1, "metatool": 0.16, "sgd": 0.1, "mcp": 0.22}
+_JOINTS = (" Also, ", " and then ", " After that, ", " and ", "; ", " Additionally, ", ". Then ", " Finally, ")
 
 
-def card_text(card: Card, server: str, full: bool = True) -> str:
-    """`tool_text` of a card."""
-    parameters = "; ".join(f"{words(p.name)} {p.description}".strip() for p in card.parameters)
-    return (
-        f"{words(card.name)}: {card.description}"
-        + (f" ({parameters})" if parameters and full else "")
-        + f" [{words(server)}]"
-    )
+@dataclass(frozen=True)
+class Batch:
+    """Token ids of requests and of tools; which tool is right for a request, and which is neither right nor wrong."""
+
+    requests: list[list[int]]
+    tools: list[list[int]]
+    right: Tensor
+    unclear: Tensor
 
 
 class RetrieverTrainer(nn.Module):
-    def __init__(self, rank: int = 16) -> None:
+    def __init__(self, rank: int = 16, start: Adapter | None = None) -> None:
         super().__init__()
-        self.backbone = LoraBackbone(rank)
+        self.backbone = LoraBackbone(rank, dropout=0.0, start=start)
+        self.early = nn.Parameter(torch.eye(HIDDEN, WIDTH))
+        self.late = nn.Parameter(torch.eye(HIDDEN, LATE) + 0.02 * torch.randn(HIDDEN, LATE))
+        self.gate = nn.Parameter(torch.zeros(HIDDEN))
 
-    def forward(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        ids, mask, types = pad(rows)
-        return mean_pool(self.backbone(ids, mask, types).float(), mask)
-
-
-def load(data: Path | None, seed: int) -> dict[str, list[Pair]]:
-    """Pairs by source."""
-    r = random.Random(seed)
-    seen = [s for s in read_servers() if not s.held_out]
-    cards = {**house_cards(), **{id: c for s in seen for id, c in s.cards.items()}}
-    house, aliases = set(house_cards()), read_aliases()
-    sources: dict[str, list[Pair]] = {"house": [], "servers": []}
-
-    def add(name: str, examples: Sequence[Example], cards: Mapping[str, Card]) -> None:
-        for e in examples:
-            card, server = cards[e.tool], e.tool.split("/")[0] if name in {"house", "servers"} else ""
-            if e.tool in aliases and r.random() < ALIASED:
-                card, server = r.choice(aliases[e.tool]).card, ""
-            text = card_text(card, server, r.random() < 0.75)
-            sources.setdefault(name, []).append((e.instruction, e.tool, text))
-
-    for example in singles(seen, 2, seed):
-        add("house" if example.tool in house else "servers", [example], cards)
-    for compound in compounds(seen, 2, seed):
-        for call in compound.calls:
-            if len(call.instruction.split()) >= 4:
-                add("house" if call.tool in house else "servers", [call], cards)
-    if data:
-        for name, (more, examples) in {
-            "seal_tools": public.labelled_calls(data / "seal_tools", "dev"),
-            "sgd": public.sgd(data / "sgd", 3000, seed),
-            "mcp": public.mcp_catalog(data / "pool", 6000, seed),
-            "metatool": public.labelled_tools(data / "metatool", "train", 9000, seed),
-        }.items():
-            add(name, examples, more)
-    return sources
+    def forward(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Unit vectors (n, 384), early ones (n, 128), vectors of tokens (n, tokens, 64), their shares (n, tokens)."""
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        width = len(rows[order[-1]])
+        back = torch.empty(len(rows), dtype=torch.long)
+        back[torch.tensor(order)] = torch.arange(len(rows))
+        parts: list[tuple[Tensor, ...]] = []
+        for begin in range(0, len(order), 24):  # of like length, so that little is spent on padding
+            ids, mask, types = pad([rows[i] for i in order[begin : begin + 24]])
+            early, last = self.backbone.at_depths(ids, mask, types, (EARLY_LAYERS, LAYERS))
+            early, last = early.float(), last.float()
+            tokens = F.normalize(last @ self.late, dim=-1)
+            shares = torch.sigmoid(last @ self.gate) * mask
+            empty = (0, width - ids.shape[1])
+            parts.append(
+                (
+                    mean_pool(last, mask),
+                    F.normalize(mean_pool(early, mask) @ self.early, dim=-1),
+                    F.pad(tokens, (0, 0, *empty)),
+                    F.pad(shares / shares.sum(1, keepdim=True), empty),
+                )
+            )
+        whole, shallow, tokens, shares = (torch.cat(some)[back] for some in zip(*parts, strict=True))
+        return whole, shallow, tokens, shares
 
 
-def batches(
-    encoder: Encoder, sources: Mapping[str, list[Pair]], size: int, seed: int
-) -> Iterator[tuple[list[list[int]], list[list[int]], Tensor]]:
-    """Token ids of requests and of tools, and a mask (size, size) of what is wrong for sure. Two sources a batch."""
+def batches(encoder: Encoder, sources: Mapping[str, list[Pair]], size: int, seed: int) -> Iterator[Batch]:
+    """Batches of about `size` requests, half of them from one source and half from another or the same."""
     r = random.Random(seed)
     names = [n for n in WEIGHTS if n in sources]
+    siblings = {name: _by_server(sources[name]) for name in BY_SERVER if name in sources}
     while True:
-        rows: list[Pair] = []
+        pairs: list[Pair] = []
         for name in r.choices(names, [WEIGHTS[n] for n in names], k=2):
-            rows += r.sample(sources[name], min(size // 2, len(sources[name])))
-        requests = [[CLS, *encoder.tokenize(q).ids[: REQUEST_TOKENS - 2], SEP] for q, _, _ in rows]
-        tools = [[CLS, *encoder.tokenize(t).ids[: TOOL_TOKENS - 2], SEP] for _, _, t in rows]
-        head = [t.split(":")[0] for _, _, t in rows]
-        wrong = torch.tensor(
-            [[a[1] != b[1] and head[i] != head[j] for j, b in enumerate(rows)] for i, a in enumerate(rows)]
+            pairs += _joined(_draw(sources[name], siblings.get(name), size // 2, r), r)
+        tools: dict[str, Shown] = {}
+        for pair in pairs:
+            tools |= {t.id: t for t in r.sample(pair.tools, min(3, len(pair.tools))) if t.id not in tools}
+        ids, texts = list(tools), [t.text(r) for t in tools.values()]
+        right = torch.tensor([[id in {t.id for t in pair.tools} for id in ids] for pair in pairs])
+        alike = torch.tensor(_alike(texts, [words(t.name) for t in tools.values()]))
+        yield Batch(
+            [_ids(encoder, p.request, REQUEST_TOKENS) for p in pairs],
+            [_ids(encoder, text, TOOL_TOKENS) for text in texts],
+            right,
+            (right.float() @ alike.float() > 0) & ~right,
         )
-        yield requests, tools, wrong
 
 
-def loss_of(model: RetrieverTrainer, batch: tuple[list[list[int]], list[list[int]], Tensor]) -> Tensor:
-    requests, tools, wrong = batch
-    scores = 20 * model(requests) @ model(tools).T
-    scores = scores.masked_fill(~wrong & ~torch.eye(len(wrong), dtype=torch.bool), -1e4)
-    target = torch.arange(len(scores))
-    return (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
+def _ids(encoder: Encoder, text: str, limit: int) -> list[int]:
+    return [CLS, *encoder.tokenize(text).ids[: limit - 2], SEP]
+
+
+def _by_server(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
+    found: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        found[pair.tools[0].server].append(pair)
+    return found
+
+
+def _draw(pairs: Sequence[Pair], siblings: Mapping[str, list[Pair]] | None, size: int, r: random.Random) -> list[Pair]:
+    """`size` pairs; with `siblings`, up to four of a server."""
+    if siblings is None:
+        return r.sample(pairs, min(size, len(pairs)))
+    drawn: list[Pair] = []
+    while len(drawn) < size:
+        some = siblings[r.choice(pairs).tools[0].server]
+        drawn += r.sample(some, min(4, len(some), size - len(drawn)))
+    return drawn
+
+
+def _joined(pairs: Sequence[Pair], r: random.Random) -> list[Pair]:
+    """The pairs, some neighbours of them as one that asks for both."""
+    out: list[Pair] = []
+    for pair in pairs:
+        if out and r.random() < JOINED and len(out[-1].request) + len(pair.request) < 240:
+            before = out.pop()
+            request = before.request.rstrip(" .?") + r.choice(_JOINTS) + pair.request
+            pair = Pair(request, (*before.tools, *pair.tools))
+        out.append(pair)
+    return out
+
+
+def _alike(texts: Sequence[str], names: Sequence[str]) -> list[list[bool]]:
+    bags = [set(re.findall(r"[a-z]{3,}", text.lower())) for text in texts]
+    return [
+        [
+            i == j or (names[i] and names[i] == names[j]) or len(a & b) >= ALIKE * max(1, len(a | b))
+            for j, b in enumerate(bags)
+        ]
+        for i, a in enumerate(bags)
+    ]
+
+
+def loss_of(model: RetrieverTrainer, batch: Batch) -> Tensor:
+    whole_q, early_q, tokens_q, shares_q = model(batch.requests)
+    whole_t, early_t, tokens_t, shares_t = model(batch.tools)
+    whole = SCALE * whole_q @ whole_t.T
+    narrow = SCALE * F.normalize(whole_q[:, :WIDTH], dim=-1) @ F.normalize(whole_t[:, :WIDTH], dim=-1).T
+    early = SCALE * early_q @ early_t.T
+    late = SCALE * late_scores(tokens_q, shares_q, tokens_t, shares_t)
+    loss = _contrast(whole, batch) + 0.3 * _contrast(narrow, batch) + 0.3 * _contrast(early, batch)
+    loss = loss + 0.5 * _contrast(late, batch)
+    teacher = ((whole + late) / 2).detach().masked_fill(batch.unclear, -1e4)
+    for student, weight in ((whole, 0.3), (narrow, 0.1), (early, 0.3), (late, 0.2)):
+        seen = student.masked_fill(batch.unclear, -1e4)
+        for axis in (0, 1):
+            kl = F.kl_div(F.log_softmax(seen, axis), F.log_softmax(teacher, axis), reduction="none", log_target=True)
+            loss = loss + 0.5 * weight * kl.sum(axis).mean()
+    return loss
+
+
+def late_scores(tokens_q: Tensor, shares_q: Tensor, tokens_t: Tensor, shares_t: Tensor) -> Tensor:
+    """(requests, tools): how well each token is met by one of the other side (ColBERT, Khattab and Zaharia 2020), both
+    ways, tokens counting by their shares."""
+    n, i, width = tokens_q.shape
+    m, j, _ = tokens_t.shape
+    all = (tokens_q.reshape(n * i, width) @ tokens_t.reshape(m * j, width).T).view(n, i, m, j)
+    met_q = all.masked_fill(shares_t[None, None] == 0, -1.0).amax(3)
+    met_t = all.masked_fill(shares_q[:, :, None, None] == 0, -1.0).amax(1)
+    return 0.5 * (met_q * shares_q[..., None]).sum(1) + 0.5 * (met_t * shares_t[None]).sum(2)
+
+
+def _contrast(scores: Tensor, batch: Batch) -> Tensor:
+    """Both ways, -log of the probability of each right pair among itself and all that is wrong, mean by row."""
+    wrong = ~(batch.right | batch.unclear)
+    total = scores.new_zeros(())
+    for s, right, off in ((scores, batch.right, wrong), (scores.T, batch.right.T, wrong.T)):
+        against = s.masked_fill(~off, -1e4).logsumexp(1, keepdim=True)
+        each = F.softplus(against - s) * right
+        total = total + (each.sum(1) / right.sum(1).clamp(min=1)).mean() / 2
+    return total
+
+
+def card_text(card: Card, server: str) -> str:
+    """`tool_text` of a card."""
+    return tool_text(
+        card.name,
+        card.description,
+        {"properties": {p.name: {"description": p.description} for p in card.parameters}},
+        server,
+    )
 
 
 def catalog_figures(
@@ -185,19 +287,25 @@ def field_figure(model: RetrieverModel, data: Path, most: int = 800, seed: int =
     return {"right field": round(100 * float(np.mean(right)), 1), "questions": len(chosen)}
 
 
+def trained_adapter(model: RetrieverTrainer) -> Adapter:
+    """The adapter of a trained model: `early` (384, 128), `late` (384, 64) and `gate` (384,) are its heads."""
+    lora = model.backbone.lora()
+    heads = {name: getattr(model, name).detach().float().numpy() for name in ("early", "late", "gate")}
+    digest = hashlib.sha256(b"".join(v.astype(np.float16).tobytes() for v in (*lora.values(), *heads.values())))
+    return Adapter("retriever", lora, heads, {"version": f"retriever-{digest.hexdigest()[:12]}"})
+
+
 def main() -> None:
-    a = options.parse(__doc__ or "", PATH, steps=400, size=48, rate=4e-4)
+    a = options.parse(__doc__ or "", PATH, steps=1000, size=64, rate=4e-4)
     encoder = open_encoder()
     pairs = load(a.data, a.seed)
     if not a.measure:
-        model = RetrieverTrainer()
-        schedule = Schedule(a.steps, a.rate, a.seed, a.half, a.out.with_suffix(".checkpoint"))
+        model = RetrieverTrainer(start=Adapter.load(a.start) if a.start else None)
+        schedule = Schedule(a.steps, a.rate, a.seed, a.half, average=0.98, checkpoint=a.out.with_suffix(".checkpoint"))
         train(
             model, batches(encoder, pairs, a.size, a.seed), lambda batch: loss_of(model, batch), schedule, "retriever"
         )
-        lora = model.backbone.lora()
-        digest = hashlib.sha256(b"".join(v.astype(np.float16).tobytes() for v in lora.values())).hexdigest()[:12]
-        Adapter("retriever", lora, {}, {"version": f"retriever-{digest}"}).save(a.out)
+        trained_adapter(model).save(a.out)
     adapter = Adapter.load(a.out)
     figures = evaluate(RetrieverModel(encoder, adapter), a.data)
     before = evaluate(RetrieverModel(encoder, Adapter("untrained")), a.data)

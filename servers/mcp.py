@@ -22,8 +22,10 @@ from ..tools import Tool, ToolAnnotations, ToolContext, ToolResult, Toolset
 if TYPE_CHECKING:
     import anyio
     from mcp.server.lowlevel import Server
+    from mcp.server.transport_security import TransportSecuritySettings
     from mcp.types import CallToolResult
     from mcp.types import Tool as Definition
+    from starlette.types import ASGIApp
 
 Json = Any
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
@@ -153,12 +155,18 @@ async def serve_stdio(server: Server[Any]) -> None:
 
 
 async def serve_http(
-    server: Server[Any], *, host: str = "127.0.0.1", port: int = 8765, started: Callable[[str], None] | None = None
+    server: Server[Any],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    started: Callable[[str], None] | None = None,
+    front: Callable[[ASGIApp, TransportSecuritySettings], ASGIApp] = lambda app, security: app,
 ) -> None:
     """Serves over streamable HTTP at `http://host:port/mcp` until it is cancelled; port 0 takes any that is free.
 
     Requests that name another host, or come from a page of another origin, are refused: a web page must not reach it.
-    Raises `UsageError` where the address cannot be had. `started` is given the URL once it can be used.
+    Raises `UsageError` where the address cannot be had. `started` is given the URL once it can be used; `front` may put
+    something before the server's application.
     """
     import socket
 
@@ -175,12 +183,11 @@ async def serve_http(
     port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     hosts = list(dict.fromkeys([*_LOCAL, shown, socket.gethostname()]))
-    app = server.streamable_http_app(
-        transport_security=TransportSecuritySettings(
-            allowed_hosts=[f"{h}:*" for h in hosts],
-            allowed_origins=[f"{scheme}://{h}:*" for h in hosts for scheme in ("http", "https")],
-        )
+    security = TransportSecuritySettings(
+        allowed_hosts=[f"{h}:*" for h in hosts],
+        allowed_origins=[f"{scheme}://{h}:*" for h in hosts for scheme in ("http", "https")],
     )
+    app = front(server.streamable_http_app(transport_security=security), security)
 
     class Uvicorn(uvicorn.Server):
         @contextlib.contextmanager

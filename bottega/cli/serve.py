@@ -6,11 +6,14 @@ import sys
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.errors import UsageError
 from ..settings import Settings
+from .gateway import GatewayOptions, serve_gateway
 from .options import opened, run_async, workshop_options
 
 if TYPE_CHECKING:
@@ -43,18 +46,54 @@ def serve() -> None:
 @workshop_options
 @click.option("--toolset", "toolsets", multiple=True, metavar="NAME", help="Serve this house toolset; may be repeated.")
 @click.option("--workshop", is_flag=True, help="Serve the workshop itself, as the tool run_task.")
-@click.option("--yes", is_flag=True, help="Let run_task do what it would have to ask for.")
+@click.option("--gateway", is_flag=True, help="Serve the tools of all configured servers behind find_tools.")
+@click.option("--all-tools", is_flag=True, help="With --gateway: list every tool as well, as server__tool.")
+@click.option(
+    "--audit",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --gateway: log calls there, not in .bottega/audit.jsonl.",
+)
+@click.option(
+    "--longest",
+    metavar="SECONDS",
+    type=click.FloatRange(0, min_open=True),
+    help="With --gateway: what a call may take, progress or not. [default: 600]",
+)
+@click.option(
+    "--idle",
+    metavar="SECONDS",
+    type=click.FloatRange(0, min_open=True),
+    help="With --gateway: end servers that nobody calls for so long. [default: never]",
+)
+@click.option("--yes", is_flag=True, help="Let run_task and the gateway do what they would have to ask for.")
 @click.option("--http", is_flag=True, help="Serve over streamable HTTP instead of stdin and stdout.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes any free one.")
 def mcp(
-    settings: Settings, file: str | None, toolsets: tuple[str, ...], workshop: bool, http: bool, host: str, port: int
+    settings: Settings,
+    file: str | None,
+    toolsets: tuple[str, ...],
+    workshop: bool,
+    gateway: bool,
+    http: bool,
+    host: str,
+    port: int,
+    **of_gateway: Any,
 ) -> int:
     """Serve tools over MCP.
 
     Serves what is named: house toolsets, the @tool functions of FILE.py, the workshop. Where nothing is named, it
-    serves every house toolset and the workshop.
+    serves every house toolset and the workshop. With --gateway it serves the tools of all configured MCP servers
+    instead, however many there are: a client sees find_tools, describe_tool and call_tool.
     """
+    options = GatewayOptions(**of_gateway)
+    if gateway:
+        if file or toolsets or workshop:
+            raise UsageError("a gateway serves the configured servers and nothing else", hint="leave --gateway out")
+        return run_async(serve_gateway(settings, options, (host, port) if http else None))
+    if options.given:
+        raise UsageError(f"{options.given} is for a gateway", hint="add --gateway")
     everything = not (file or toolsets or workshop)
     found = _house(toolsets, everything)
     if file:

@@ -1,0 +1,98 @@
+"""`bottega serve mcp --gateway`: all tools of the configured servers behind one server."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.errors import UsageError
+from ..settings import Settings
+
+
+@dataclass(frozen=True)
+class GatewayOptions:
+    """What `bottega serve mcp` takes for its gateway; None is what was not given."""
+
+    all_tools: bool = False
+    audit: Path | None = None
+    longest: float | None = None
+    idle: float | None = None
+
+    @property
+    def given(self) -> str | None:
+        """The name of an option that was given."""
+        named = {
+            "--all-tools": self.all_tools,
+            "--audit": self.audit,
+            "--longest": self.longest,
+            "--idle": self.idle,
+        }
+        return next((name for name, value in named.items() if value), None)
+
+
+async def serve_gateway(settings: Settings, options: GatewayOptions, address: tuple[str, int] | None) -> int:
+    """Serves until the client leaves, or at a host and port until it is cancelled.
+
+    Raises `UsageError` where no server is configured, `ConfigError` for files that cannot be used.
+    """
+    from .. import __version__
+    from ..keeping import catalog_folder, read_rules
+    from ..servers.gateway import AuditLog, Gateway, Limits
+    from ..tools import ToolContext, Workspace
+    from ..tools.catalog import Catalog
+    from ..tools.mcp import read_config
+
+    found = {config.name: config for config in read_config(settings.workspace)}
+    if settings.mcp_config is not None:
+        found |= {config.name: config for config in read_config(settings.mcp_config, workspace=settings.workspace)}
+    configs = list(found.values())
+    if not configs:
+        hint = "bottega mcp add NAME -- COMMAND, or name a file with --mcp-config"
+        raise UsageError(f"{settings.workspace} has no servers for a gateway", hint=hint)
+    workspace = Workspace.at(settings.workspace)
+    folder = catalog_folder(workspace)
+    read_rules(workspace)  # a broken file is to be known now
+    default = Limits()
+    limits = Limits(options.longest or default.longest, options.idle or default.idle)
+    place = options.audit or (folder.parent / "audit.jsonl" if folder else None)
+    audit = AuditLog(place) if place else None
+    try:
+        async with (
+            Catalog.open(configs, workspace.root, folder) as catalog,
+            Gateway(
+                catalog,
+                ToolContext(workspace, web=settings.web),
+                rules=lambda: read_rules(workspace),
+                allow=settings.yes,
+                all_tools=options.all_tools,
+                index=folder.parent / "gateway-index" if folder else None,
+                audit=audit,
+                limits=limits,
+                version=__version__,
+            ) as gateway,
+        ):
+            known = f"{len(catalog.tools())} tools of {len(configs)} servers"
+            if address is None:
+                from ..servers.gateway.stdio import serve_stdio
+
+                if sys.stdin.isatty():
+                    _tell(f"serving {known} on stdin and stdout, for an MCP client to start; Ctrl-C ends it")
+                await serve_stdio(gateway)
+            else:
+                from ..servers.gateway.http import serve_http
+
+                host, port = address
+                if host not in ("127.0.0.1", "localhost", "::1"):
+                    _tell(f"warning: whoever can reach {host} can call these tools")
+                await serve_http(gateway, host=host, port=port, started=lambda url: _tell(f"serving {known} at {url}"))
+    finally:
+        if audit is not None:
+            audit.close()
+            if audit.problem:
+                _tell(audit.problem)
+    return 0
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

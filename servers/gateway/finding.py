@@ -1,0 +1,52 @@
+"""Finds tools for `find_tools`, in an index that follows the catalog while searches go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...tools import Tool
+
+if TYPE_CHECKING:
+    from ...retrieval import ToolHit, ToolIndex
+
+
+class Finder:
+    """The index of a catalog's tools. Opened at the first search; brought up to date before one where tools changed."""
+
+    def __init__(self, tools: Callable[[], Sequence[Tool]], path: Path | None) -> None:
+        """`tools` are those that there are now; `path` is where the index is kept between runs."""
+        self._tools = tools
+        self._path = path
+        self._index: ToolIndex | None = None
+        self._stale = True
+        self._working = asyncio.Lock()
+
+    def changed(self) -> None:
+        """Notes that there are other tools now."""
+        self._stale = True
+
+    async def find(self, query: str, count: int, within: Collection[str] | None) -> list[ToolHit]:
+        """The best `count` tools for a query, best first; of those whose ids are `within`, if given.
+
+        Raises `ModelError` where the retriever cannot be opened.
+        """
+        async with self._working:
+            if self._stale:
+                self._stale = False
+                tools = self._tools()
+                try:
+                    self._index = await asyncio.to_thread(self._indexed, tools)
+                except BaseException:
+                    self._stale = True
+                    raise
+            index = self._index
+            assert index is not None
+            return await asyncio.to_thread(index.search, query, count, within)
+
+    def _indexed(self, tools: Sequence[Tool]) -> ToolIndex:
+        from ...retrieval import ToolIndex
+
+        return ToolIndex.build(tools, self._path) if self._index is None else self._index.sync(tools)

@@ -62,8 +62,8 @@ def test_list_tells_the_state_of_each_server(office: Path) -> None:
     done = bottega(office, "list", "--json")
     assert done.returncode == 75
     good, dead = json.loads(done.stdout)
-    assert (good["name"], good["state"], good["tools"]) == ("odd", "ready", 4)
-    assert (dead["name"], dead["state"], dead["tools"]) == ("dead", "failed", 0)
+    assert (good["name"], good["state"], good["failed"], good["tools"]) == ("odd", "connected", False, 4)
+    assert (dead["name"], dead["state"], dead["failed"], dead["tools"]) == ("dead", "configured", True, 0)
     assert dead["problems"] == ["server 'dead' ended with exit code 1: fatal: no API_KEY=[redacted] given"]
 
 

@@ -21,7 +21,8 @@ from .text import plain
 
 if TYPE_CHECKING:
     from ..tools import Tool
-    from ..tools.mcp import McpServers, ServerConfig
+    from ..tools.catalog import Catalog, CatalogStatus
+    from ..tools.mcp import ServerConfig
 
 
 @click.group()
@@ -39,23 +40,24 @@ def list_(settings: Settings, as_json: bool) -> int:
     """Start every server and tell how it is doing."""
 
     async def work() -> int:
-        async with _servers(settings, _configs(settings)) as servers:
-            await servers.tools()
-            found = servers.status()
+        configs = _configs(settings)
+        async with _servers(settings, configs) as servers:
+            await servers.refresh(every=True)
+            found = [server for server in servers.status() if server.transport != "import"]
+            problems = servers.problems()
         if as_json:
             print_json([dataclasses.asdict(server) for server in found])
         else:
             rows: list[tuple[str, ...]] = [
-                (s.name, s.state, f"{s.tools} tools" if s.state == "ready" else "", s.address) for s in found
+                (s.name, server_state(s), f"{s.tools} tools" if s.connected else "", s.address) for s in found
             ]
             for line in columns(rows, _width()):
                 print(line)
-        for server in found if not as_json else ():
-            for problem in server.problems:
-                print(f"{server.name}: {plain(problem)}", file=sys.stderr)
+            for name, problem in problems:
+                _tell(name, problem)
         if not found:
             print("no servers are configured; add one: bottega mcp add NAME -- COMMAND", file=sys.stderr)
-        return ServerError.exit_code if any(server.state == "failed" for server in found) else 0
+        return ServerError.exit_code if any(server.failed for server in found) else 0
 
     return run_async(work())
 
@@ -65,16 +67,17 @@ def list_(settings: Settings, as_json: bool) -> int:
 @workshop_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def tools(server: str | None, settings: Settings, as_json: bool) -> int:
-    """List the tools of SERVER, or of all servers."""
+    """List the tools of SERVER, or of all servers. Only a server whose tools are not known yet is started."""
 
     async def work() -> int:
         configs = _configs(settings)
         if server is not None:
             configs = [_named(configs, server)]
         async with _servers(settings, configs) as servers:
-            found, problems = await servers.tools()
+            await servers.refresh()
+            found, problems = servers.tools(imported=False), servers.problems()
         for name, problem in problems:
-            print(f"{name}: {plain(problem)}", file=sys.stderr)
+            _tell(name, problem)
         if as_json:
             print_json([_described(tool) for tool in found])
         else:
@@ -107,10 +110,14 @@ def call(tool: str, settings: Settings, arguments: str, as_json: bool) -> int:
 
         context = ToolContext(Workspace.at(settings.workspace), web=settings.web)
         async with _servers(settings, [_named(_configs(settings), name)]) as servers:
-            found, problems = await servers.tools()
-            by_name = {one.name: one for one in found}
+            by_name = {one.name: one for one in servers.tools() if one.server == name}
             if wanted not in by_name:
-                if not found and problems:
+                await servers.refresh([name])
+                by_name = {one.name: one for one in servers.tools() if one.server == name}
+            if wanted not in by_name:
+                if held := [one for one in servers.held_back() if one.id == tool]:
+                    servers.resolve(held[0].id)  # which says why it cannot be called
+                if not by_name and (problems := servers.problems()):
                     raise ServerError(problems[0][1])
                 near = _near(wanted, list(by_name))
                 raise UsageError(f"server {name!r} has no tool {wanted!r}", hint=near or f"bottega mcp tools {name}")
@@ -187,11 +194,24 @@ def _configs(settings: Settings) -> list[ServerConfig]:
 
 
 @asynccontextmanager
-async def _servers(settings: Settings, configs: Sequence[ServerConfig]) -> AsyncIterator[McpServers]:
-    from ..tools.mcp import McpServers
+async def _servers(settings: Settings, configs: Sequence[ServerConfig]) -> AsyncIterator[Catalog]:
+    from ..keeping import catalog_folder
+    from ..tools import Workspace
+    from ..tools.catalog import Catalog
 
-    async with McpServers(configs, settings.workspace) as servers:
+    workspace = Workspace.at(settings.workspace)
+    folder = catalog_folder(workspace) if configs else None
+    async with Catalog.open(configs, workspace.root, folder) as servers:
         yield servers
+
+
+def server_state(server: CatalogStatus) -> str:
+    """How a server is doing, in a word."""
+    return "disabled" if not server.enabled else "failed" if server.failed else server.state
+
+
+def _tell(name: str, problem: str) -> None:
+    print(f"{name}: {plain(problem)}" if name else plain(problem), file=sys.stderr)
 
 
 def _named(configs: Sequence[ServerConfig], name: str) -> ServerConfig:

@@ -7,6 +7,7 @@ A file that cannot be used stops nobody: what is damaged is put aside, where not
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -82,7 +83,9 @@ class Store:
         self.problem: str | None = None
         """Why something is not kept, or was lost; None where all is well."""
         self._file = folder / FILE_NAME if folder else None
-        self._db = self._opened()
+        self._unmade = self._file is not None and not os.path.lexists(self._file)
+        """Whether the file is to be made when there is something to write: who only looks leaves no trace."""
+        self._db = self._prepared(":memory:") if self._file is None or self._unmade else self._opened(self._file)
         self._version = self._data_version()
 
     def read(self) -> tuple[dict[str, Listed], list[Entry], dict[tuple[str, str], float]]:
@@ -141,22 +144,28 @@ class Store:
         """A transaction. Where it fails nothing of it is kept, and `problem` says so."""
         import sqlite3
 
+        if self._unmade and self._file is not None:
+            self._unmade = False
+            self._db.close()
+            self._db = self._opened(self._file)
+            self._version = self._data_version()
         try:
             with self._db:
                 yield self._db
         except (sqlite3.Error, UnicodeEncodeError) as error:
             self.problem = f"what servers have is not kept: {error}"
 
-    def _opened(self) -> sqlite3.Connection:
+    def _opened(self, file: Path) -> sqlite3.Connection:
         import sqlite3
 
-        if self._file is None:
-            return self._prepared(":memory:")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            if not (ignored := self._file.parent / ".gitignore").exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if link := next((place for place in (file, file.parent) if place.is_symlink()), None):
+                self.problem = f"what servers have is not kept: {link} is a link"
+                return self._prepared(":memory:")
+            if not (ignored := file.parent / ".gitignore").exists():
                 ignored.write_text("*\n")
-            return self._prepared(str(self._file))
+            return self._prepared(str(file))
         except sqlite3.OperationalError as error:
             why = str(error)
         except sqlite3.DatabaseError as error:
@@ -165,7 +174,7 @@ class Store:
             why = error.strerror or str(error)
         self.problem = f"what servers have is not kept: {why}"
         try:
-            found = sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+            found = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
             found.execute("SELECT count(*) FROM servers")
             return found
         except sqlite3.Error:

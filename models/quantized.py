@@ -79,13 +79,13 @@ class QuantizedEncoder:
         texts: Sequence[str],
         *,
         limit: int = 256,
-        width: int = HIDDEN,
+        head: Array | None = None,
         done: Callable[[int], None] | None = None,
     ) -> Array:
-        """Unit vectors (len(texts), `width`): the mean of the hidden states, at most `limit` tokens a text.
+        """Unit vectors (len(texts), 384): the mean of the hidden states, at most `limit` tokens a text.
 
-        Of each vector the first `width` numbers are kept, as in Matryoshka representations (arXiv 2205.13147). `done`
-        is called with the number of texts that have their vectors.
+        `head` (384, width) is what the mean is multiplied with; vectors are as wide then. `done` is called with the
+        number of texts that have their vectors.
         """
         rows = [
             [CLS, *found.ids[: min(limit, MAX_TOKENS) - 2], SEP]
@@ -93,14 +93,17 @@ class QuantizedEncoder:
                 [text.encode("utf-8", "replace").decode("utf-8") for text in texts], add_special_tokens=False
             )
         ]
-        out = np.zeros((len(rows), width), np.float32)
+        out = np.zeros((len(rows), HIDDEN), np.float32)
         count = 0
         for part in _batches([len(row) for row in rows]):
-            out[part] = self._means([rows[i] for i in part])[:, :width]
+            out[part] = self._means([rows[i] for i in part])
             count += len(part)
             if done is not None:
                 done(count)
-        return out / np.linalg.norm(out, axis=1, keepdims=True).clip(1e-9)
+        if head is not None:
+            out = out @ head
+        vectors: Array = out / np.linalg.norm(out, axis=1, keepdims=True).clip(1e-9)
+        return vectors
 
     def _means(self, rows: Sequence[Sequence[int]]) -> Array:
         longest = max(map(len, rows))

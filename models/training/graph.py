@@ -165,7 +165,7 @@ class _QuantizedBuilder(_Builder):
         small = self.op("Cast", centred, to=TensorProto.UINT8)
         prefix = f"{layer}.{name}"
         weight = self.given(f"{prefix}.weight", TensorProto.INT8, [inside, out])
-        product = self.op("MatMulInteger", small, weight, self.constant("zero_point", np.uint8(128)))
+        product = self.op("MatMulInteger", small, weight, self.constant("zero_point", np.array(128, np.uint8)))
         step = self.op("Mul", most, self.constant("step", np.float32(1 / 127)))
         y = self.op("Mul", self.op("Cast", product, to=TensorProto.FLOAT), step)
         y = self.op("Mul", y, self.given(f"{prefix}.scale", TensorProto.FLOAT, [out]))

@@ -24,7 +24,7 @@ from .plan import Route
 
 if TYPE_CHECKING:
     from ..tools import Tool
-    from .planning import PlanningContext
+    from .planning import Finder, PlanningContext
 
 ALIKE = 0.6
 """Cosine from which an example of the house is so like one of a new specialist's that it says nothing against it."""
@@ -32,6 +32,8 @@ TAKEN = 0.03
 """The share of other requests that a new specialist may claim at most."""
 HOUSE_WORD = 0.7
 """How sure the house's model counts as, at most, of what the house can do, when it weighs a specialist it never met."""
+NEAR = 16
+"""Most tools beside the house's that a request is compared with: of more, those that a search finds first."""
 NOBODY = "no specialist or tool here can do this: it would take a server that offers it, or a language model"
 
 
@@ -96,17 +98,21 @@ def _against_house(model: RouterModel, vectors: Array) -> Array:
 
 @dataclass
 class Router:
-    """Decides by the house's model and, for other specialists, by gates that it learns when it first sees them."""
+    """Decides by the house's model and, for other specialists, by gates that it learns when it first sees them.
+
+    `finder` narrows many tools down to those near a request; without it the request is compared with all of them.
+    """
 
     model: RouterModel
     known: tuple[Known, ...] = ()
+    finder: Finder | None = None
     _gates: dict[tuple[Known, ...], Gate] = field(default_factory=dict, repr=False)
-    _tools: dict[tuple[tuple[str, str], ...], Array] = field(default_factory=dict, repr=False)
+    _tools: dict[str, Array] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, weights: Path | None = None) -> Router:
+    def open(cls, weights: Path | None = None, finder: Finder | None = None) -> Router:
         """The router of the house. Raises `ModelError` in one line if its model is missing or damaged."""
-        return cls(RouterModel.open(weights=weights))
+        return cls(RouterModel.open(weights=weights), finder=finder)
 
     @classmethod
     def fit(cls, specialists: Iterable[tuple[str, str, Sequence[str]]], model: RouterModel | None = None) -> Router:
@@ -125,7 +131,8 @@ class Router:
         Whether something can be done with a file of the workspace that it names is for the planner to find out.
         """
         specialists = [Known(one.name, one.description, one.examples) for one in context.specialists]
-        found = await asyncio.to_thread(self.decide, request, specialists, context.tools)
+        tools = await self._near(request, self._foreign(context.tools))
+        found = await asyncio.to_thread(self.decide, request, specialists, tools)
         if found.kind == "cannot":
             files = context.workspace.files(limit=500)
             if any(named.value in files for named in paths(request, files)):
@@ -153,14 +160,22 @@ class Router:
             self._gates[new] = Gate.fit(new, self.model)
         return self._gates[new]
 
+    async def _near(self, request: str, tools: Sequence[Tool]) -> Sequence[Tool]:
+        """The tools that the request is compared with: only the nearest one counts, and encoding all takes long."""
+        if self.finder is None or len(tools) <= NEAR:
+            return tools
+        return await self.finder.find_tools(request, tools, NEAR)
+
+    def _foreign(self, tools: Sequence[Tool]) -> Sequence[Tool]:
+        """The tools that are not the house's."""
+        return [tool for tool in tools if tool.server not in self.model.toolsets]
+
     def _vectors(self, tools: Sequence[Tool]) -> Array | None:
         """Vectors of the tools that are not the house's."""
-        foreign = tuple((t.name, t.description) for t in tools if t.server not in self.model.toolsets)
-        if not foreign:
-            return None
-        if foreign not in self._tools:
-            self._tools[foreign] = self.model.encoder.embed([f"{words_of(n)}: {d}" for n, d in foreign], limit=LIMIT)
-        return self._tools[foreign]
+        texts = [f"{words_of(tool.name)}: {tool.description}" for tool in self._foreign(tools)]
+        if new := list(dict.fromkeys(text for text in texts if text not in self._tools)):
+            self._tools.update(zip(new, self.model.encoder.embed(new, limit=LIMIT), strict=True))
+        return np.stack([self._tools[text] for text in texts]) if texts else None
 
 
 def _new(specialists: Sequence[Known], house: Sequence[str]) -> tuple[Known, ...]:

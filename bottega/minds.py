@@ -88,7 +88,7 @@ def _planning(
     if chat is None:
         from .agents.router import Router as HouseRouter
 
-        return house, router or HouseRouter.open()
+        return house, router or HouseRouter.open(finder=house)
     from .agents.planners.llm import LLMPlanner
 
     # Without a router: where there is a language model, what no specialist here is for may be done all the same.

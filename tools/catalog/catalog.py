@@ -394,7 +394,7 @@ class Catalog:
             held=held,
             listed=server.listed.at if server.listed and server.offers else None,
             called=called,
-            failed=bool(problems) and not server.connected,
+            failed=bool(problems) and not (server.connected and server.offers),
             problems=problems,
         )
 

@@ -68,6 +68,10 @@ def open_source(config: ServerConfig, workspace: Path, slots: asyncio.Semaphore,
 
     `slots` limits how many servers start at the same time: a source that starts a process holds one meanwhile.
     """
+    if config.transport == "openapi":
+        from ..openapi import OpenApiServer
+
+        return OpenApiServer(config, workspace, slots, heard)
     from ..mcp.connections import Connection
 
     return Connection(config, workspace, slots, heard)

@@ -119,6 +119,9 @@ class Store:
 
     def changed_elsewhere(self) -> bool:
         """Whether another process, or another store, has written since this was last asked."""
+        if self._unmade and self._file is not None and self._file.exists():
+            self._make()
+            return True
         before, self._version = self._version, self._data_version()
         return before != self._version
 
@@ -144,16 +147,20 @@ class Store:
         """A transaction. Where it fails nothing of it is kept, and `problem` says so."""
         import sqlite3
 
-        if self._unmade and self._file is not None:
-            self._unmade = False
-            self._db.close()
-            self._db = self._opened(self._file)
-            self._version = self._data_version()
+        if self._unmade:
+            self._make()
         try:
             with self._db:
                 yield self._db
         except (sqlite3.Error, UnicodeEncodeError) as error:
             self.problem = f"what servers have is not kept: {error}"
+
+    def _make(self) -> None:
+        assert self._file
+        self._unmade = False
+        self._db.close()
+        self._db = self._opened(self._file)
+        self._version = self._data_version()
 
     def _opened(self, file: Path) -> sqlite3.Connection:
         import sqlite3

@@ -29,6 +29,7 @@ from mcp_types import (
     UNSUPPORTED_PROTOCOL_VERSION,
     ErrorData,
     Implementation,
+    JSONRPCNotification,
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
@@ -52,6 +53,9 @@ PROBE_SECONDS = 1.0
 Short, because some older servers ignore what they do not know. A slow modern server answers both and is asked again."""
 LISTEN_PAUSE = 60.0
 """Seconds, at most, before a stream of changes that broke off is opened again."""
+_PASSED_ON = {"notifications/cancelled", "notifications/subscriptions/acknowledged"}
+"""The notifications of a process that the SDK has to see. It takes 0.4 ms for each, and a server may send them without
+end; that tools have changed is heard before."""
 EFFECT_KEY = "io.bottega/effect-key"
 """Where in `_meta` of a call its key is. A tool whose own `_meta` has `io.bottega/keyed: true` minds it."""
 
@@ -163,7 +167,7 @@ async def over_pipes(process: ServerProcess, *, modern: bool, asks: Collection[s
     """
     arriving, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, leaving = anyio.create_memory_object_stream[SessionMessage](0)
-    closed = asyncio.Event()
+    closed, changed = asyncio.Event(), asyncio.Event()
     raw = PipeWire(process.stdin, _IDENTITY)
 
     async def read() -> None:
@@ -177,7 +181,12 @@ async def over_pipes(process: ServerProcess, *, modern: bool, asks: Collection[s
                         continue
                     with contextlib.suppress(ValidationError):
                         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-                        await arriving.send(SessionMessage(message))
+                        if not isinstance(message, JSONRPCNotification) or message.method in _PASSED_ON:
+                            await arriving.send(SessionMessage(message))
+                            continue
+                        if message.method == "notifications/tools/list_changed":
+                            changed.set()
+                        await asyncio.sleep(0)  # others have their turn, however much there is to read
         finally:
             closed.set()
             raw.close()
@@ -191,8 +200,8 @@ async def over_pipes(process: ServerProcess, *, modern: bool, asks: Collection[s
 
     pumps = [asyncio.create_task(read()), asyncio.create_task(write())]
     try:
-        probe = PROBE_SECONDS if modern else 0
-        async with _session(JSONRPCDispatcher(incoming, outgoing), raw, closed, probe, asks) as link:
+        wire, probe = JSONRPCDispatcher(incoming, outgoing), PROBE_SECONDS if modern else 0
+        async with _session(wire, raw, closed, changed, probe, asks) as link:
             yield link
     finally:
         for pump in pumps:
@@ -232,7 +241,7 @@ async def over_http(config: ServerConfig, asks: Collection[str] = ()) -> AsyncIt
     ):
         try:
             wire, probe = JSONRPCDispatcher(read, write), config.startup_timeout / 2
-            async with _session(wire, raw, asyncio.Event(), probe, asks) as link:
+            async with _session(wire, raw, asyncio.Event(), asyncio.Event(), probe, asks) as link:
                 yield link
         except MCPError as error:
             # Not raised here, for the SDK's task group would wrap it up.
@@ -257,12 +266,12 @@ async def _session(
     wire: JSONRPCDispatcher[TransportContext],
     raw: Wire,
     closed: asyncio.Event,
+    changed: asyncio.Event,
     probe: float,
     asks: Collection[str],
 ) -> AsyncIterator[Link]:
     """A session that has shaken hands. Raises `Closed`, and `MCPError` where the server does not want to."""
     dispatcher = _Tolerant(wire)
-    changed = asyncio.Event()
     failure: Exception | None = None
 
     async def heard(message: IncomingMessage) -> None:

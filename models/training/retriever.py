@@ -100,14 +100,23 @@ class RetrieverTrainer(nn.Module):
         return whole, shallow, tokens, shares
 
 
-def batches(encoder: Encoder, sources: Mapping[str, list[Pair]], size: int, seed: int) -> Iterator[Batch]:
-    """Batches of about `size` requests, half of them from one source and half from another or the same."""
+def batches(
+    encoder: Encoder,
+    sources: Mapping[str, list[Pair]],
+    size: int,
+    seed: int,
+    weights: Mapping[str, float] = WEIGHTS,
+) -> Iterator[Batch]:
+    """Batches of about `size` requests, half of them from one source and half from another or the same.
+
+    `weights` say how often a source is drawn from; one without a weight never is.
+    """
     r = random.Random(seed)
-    names = [n for n in WEIGHTS if n in sources]
+    names = [n for n in weights if n in sources]
     siblings = {name: _by_server(sources[name]) for name in BY_SERVER if name in sources}
     while True:
         pairs: list[Pair] = []
-        for name in r.choices(names, [WEIGHTS[n] for n in names], k=2):
+        for name in r.choices(names, [weights[n] for n in names], k=2):
             pairs += _joined(_draw(sources[name], siblings.get(name), size // 2, r), r)
         tools: dict[str, Shown] = {}
         for pair in pairs:

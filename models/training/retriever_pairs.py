@@ -34,6 +34,14 @@ class Shown:
     schema: Mapping[str, Any]
     server: str = ""
 
+    @classmethod
+    def of(cls, tool: Mapping[str, Any]) -> Shown:
+        """From `id`, `name`, `description`, and perhaps `input_schema` and `server`."""
+        schema = tool.get("input_schema")
+        properties = schema.get("properties") if isinstance(schema, Mapping) else None
+        kept = {"properties": properties} if isinstance(properties, Mapping) else {}
+        return cls(tool["id"], tool["name"], tool["description"], kept, tool.get("server") or "")
+
     def text(self, r: random.Random) -> str:
         """`tool_text`, at times without parameters, server, or all but the first sentence of the description."""
         description = self.description
@@ -82,7 +90,7 @@ def load(data: Path | None, seed: int, without: Iterable[str] = ()) -> dict[str,
     tools = [t for t in pool if not held & set(t["sources"]) and len(t["description"]) > 20]
     sources["said"] = self_pairs(tools, r)
     cards, made = public.mcp_catalog(data / "pool", 9000, seed)
-    by_id = {t["id"]: _shown(t) for t in tools}
+    by_id = {t["id"]: Shown.of(t) for t in tools}
     sources["grammar"] = [Pair(e.instruction, (by_id[e.tool],)) for e in made if e.tool in by_id and cards]
     return {name: pairs for name, pairs in sources.items() if pairs}
 
@@ -115,7 +123,7 @@ def corpus_pairs(r: random.Random, seed: int) -> dict[str, list[Pair]]:
 
 def labelled_pairs(folder: Path, split: str, taken: set[str]) -> list[Pair]:
     """Requests of a split with all of their tools; none that another split has too, or for a tool that is `taken`."""
-    tools = {t["id"]: _shown(t) for t in public.read_lines(folder / "tools.jsonl.gz")}
+    tools = {t["id"]: Shown.of(t) for t in public.read_lines(folder / "tools.jsonl.gz")}
     rows = [q for q in public.read_lines(folder / "queries.jsonl.gz") if q["relevant_tools"]]
     elsewhere = {q["query"].lower().strip() for q in rows if q["split"] != split}
     return [
@@ -140,7 +148,7 @@ def self_pairs(tools: Sequence[Mapping[str, Any]], r: random.Random) -> list[Pai
     first sentence and the rest."""
     pairs = []
     for tool in tools:
-        shown = _shown(tool)
+        shown = Shown.of(tool)
         first, _, rest = re.sub(r"(?<=[.!?])\s+|\n+", "\0", shown.description, count=1).partition("\0")
         name, server = words(shown.name), words(shown.server.split("/")[-1])
         parameters = ", ".join(words(p) for p in shown.schema.get("properties") or ())
@@ -175,13 +183,6 @@ def _asked(sentence: str, r: random.Random) -> str:
 
 def _said(request: str, tool: Shown, said: str) -> Pair:
     return Pair(request, (Said(tool.id, tool.name, tool.description, tool.schema, tool.server, said),))
-
-
-def _shown(tool: Mapping[str, Any]) -> Shown:
-    schema = tool.get("input_schema")
-    properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    kept = {"properties": properties} if isinstance(properties, Mapping) else {}
-    return Shown(tool["id"], tool["name"], tool["description"], kept, tool.get("server") or "")
 
 
 def _of_card(id: str, card: Card, server: str) -> Shown:

@@ -94,7 +94,7 @@ def test_a_tool_is_called(office: Path) -> None:
         (["call", "od/echo"], 2, "error: there is no server 'od'\nhint: did you mean odd?"),
         (["call", "odd/echo", "--args", "{"], 2, "error: --args is not JSON"),
         (["call", "odd/echo", "--args", "[]"], 2, "error: --args has to be a JSON object"),
-        (["add", "x"], 2, "error: a server needs either a command or a --url"),
+        (["add", "x"], 2, "error: a server needs either a command, a --url or an --openapi document"),
         (["add", "x", "--env", "novalue", "--", "y"], 2, "error: --env 'novalue' is not KEY=VALUE"),
         (["tools", "--mcp-config", "none.json"], 2, "error: none.json cannot be read"),
     ],

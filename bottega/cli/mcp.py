@@ -138,10 +138,23 @@ def call(tool: str, settings: Settings, arguments: str, as_json: bool) -> int:
 @click.argument("command", nargs=-1, metavar="[-- COMMAND [ARG]...]")
 @click.option("--env", multiple=True, metavar="KEY=VALUE", help="A variable for the command; may be repeated.")
 @click.option("--url", metavar="URL", help="Reach the server over streamable HTTP.")
-@click.option("--header", multiple=True, metavar="KEY=VALUE", help="A header for the URL; may be repeated.")
+@click.option("--openapi", metavar="DOCUMENT", help="Make tools of an HTTP API that an OpenAPI file or URL describes.")
+@click.option("--base-url", metavar="URL", help="Where that API is, in place of what its document says.")
+@click.option("--include", multiple=True, metavar="PATTERN", help="Only these of its operations; may be repeated.")
+@click.option("--credential", multiple=True, metavar="SCHEME=VALUE", help="What a security scheme of it is given.")
+@click.option("--header", multiple=True, metavar="KEY=VALUE", help="A header for the URL or API; may be repeated.")
 @click.option("--workspace", metavar="DIR", default=".", help="The folder whose .mcp.json is written.")
 def add(
-    name: str, command: tuple[str, ...], env: tuple[str, ...], url: str | None, header: tuple[str, ...], workspace: str
+    name: str,
+    command: tuple[str, ...],
+    env: tuple[str, ...],
+    url: str | None,
+    header: tuple[str, ...],
+    openapi: str | None,
+    base_url: str | None,
+    include: tuple[str, ...],
+    credential: tuple[str, ...],
+    workspace: str,
 ) -> int:
     """Write a server into .mcp.json: bottega mcp add time -- python -m mcp_server_time
 
@@ -149,12 +162,21 @@ def add(
     """
     from ..tools.mcp import FILE_NAME, add_server
 
-    if bool(command) == bool(url):
-        raise UsageError("a server needs either a command or a --url", hint="bottega mcp add NAME -- COMMAND [ARG]...")
-    if (env and url) or (header and command):
-        raise UsageError("--env goes with a command, --header with a --url")
+    if (bool(command), bool(url), bool(openapi)).count(True) != 1:
+        raise UsageError(
+            "a server needs either a command, a --url or an --openapi document",
+            hint="bottega mcp add NAME -- COMMAND [ARG]...",
+        )
+    if (env and not command) or (header and command):
+        raise UsageError("--env goes with a command, --header with a --url or --openapi")
+    if (base_url or include or credential) and not openapi:
+        raise UsageError("--base-url, --include and --credential go with --openapi")
     entry: dict[str, Any]
-    if url:
+    if openapi:
+        entry = {"openapi": _document(openapi, Path(workspace)), "base_url": base_url, "include": list(include)}
+        entry |= {"headers": _pairs(header, "--header"), "credentials": _pairs(credential, "--credential")}
+        entry = {key: value for key, value in entry.items() if value}
+    elif url:
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"{url!r} is no http address", hint="it looks like https://host/mcp")
         entry = {"type": "http", "url": url} | ({"headers": _pairs(header, "--header")} if header else {})
@@ -165,6 +187,8 @@ def add(
         raise UsageError(
             f"the workspace folder {workspace!r} does not exist", hint="make it first, or name another folder"
         )
+    if openapi:
+        _check_api(name, entry, folder)
     replaced = add_server(folder / FILE_NAME, name, entry)
     print(f"{'replaced' if replaced else 'added'} {name} in {folder / FILE_NAME}", file=sys.stderr)
     return 0
@@ -181,6 +205,41 @@ def remove(name: str, workspace: str) -> int:
     remove_server(file, name)
     print(f"removed {name} from {file}", file=sys.stderr)
     return 0
+
+
+def _document(named: str, workspace: Path) -> str:
+    """The document as the configuration is to name it: a file of the folder relative to it, another one in full."""
+    if named.startswith(("http://", "https://")) or "${" in named:
+        return named
+    file, folder = Path(named).expanduser(), workspace.expanduser().resolve()
+    if not file.is_file():
+        return named  # perhaps relative to the folder
+    file = file.resolve()
+    return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+
+
+def _check_api(name: str, entry: dict[str, Any], folder: Path) -> None:
+    """Tells what the entry makes tools of. Raises `UsageError` where it can make none."""
+    from ..tools.catalog import Catalog
+    from ..tools.mcp import read_servers
+
+    (config,) = read_servers({name: entry}, workspace=folder)
+    if config.problem and "is not set" in config.problem:
+        return  # a secret that will be in the environment where it is used
+
+    async def work() -> int:
+        async with Catalog.open([config], folder) as catalog:
+            changes = await catalog.refresh()
+            problems = catalog.problems()
+        if not changes:
+            message = "; ".join(problem for _, problem in problems) or "its document describes no operations"
+            raise UsageError(message)
+        for server, problem in problems:
+            _tell(server, problem)
+        print(f"{sum(len(change.added) for change in changes)} operations of {name} are tools", file=sys.stderr)
+        return 0
+
+    run_async(work())
 
 
 def _configs(settings: Settings) -> list[ServerConfig]:

@@ -114,9 +114,9 @@ def import_(files: tuple[str, ...], settings: Settings, server: str | None) -> i
         from ..tools.mcp import FILE_NAME, add_server
 
         found = [read_definitions(file, server) for file in files]
-        for one in found:
+        for file, one in zip(files, found, strict=True):
             for problem in one.problems:
-                print(f"left out: {one_line(problem)}", file=sys.stderr)
+                print(one_line(f"{file}: {problem}"), file=sys.stderr)
             for name, entry in one.servers.items():
                 replaced = add_server(settings.workspace / FILE_NAME, name, entry)
                 print(f"{'replaced' if replaced else 'added'} {name} in {FILE_NAME}", file=sys.stderr)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -135,10 +135,9 @@ class Store:
         }
         entries = []
         for *parts, check in self._db.execute("SELECT * FROM tools ORDER BY rowid"):
-            entry = Entry(*parts)
-            if _check(entry) != check:
-                raise ValueError(f"what it has about {entry.id} is not what was written")
-            entries.append(entry)
+            if _check_sum(parts) != check:
+                raise ValueError(f"what it has about {parts[0]}/{parts[1]} is not what was written")
+            entries.append(Entry(*parts))
         calls = {(server, name): at for server, name, at in self._db.execute("SELECT * FROM calls")}
         return servers, entries, calls
 
@@ -231,11 +230,7 @@ CREATE TABLE IF NOT EXISTS calls (server TEXT, name TEXT, at REAL, PRIMARY KEY (
 
 
 def _row(entry: Entry) -> tuple[str | int | None, ...]:
-    return (*_values(entry), _check(entry))
-
-
-def _values(entry: Entry) -> tuple[str | None, ...]:
-    return (
+    parts = (
         entry.server,
         entry.name,
         entry.description,
@@ -244,8 +239,9 @@ def _values(entry: Entry) -> tuple[str | None, ...]:
         entry.approved,
         entry.approved_definition,
     )
+    return (*parts, _check_sum(parts))
 
 
-def _check(entry: Entry) -> int:
-    """A checksum: SQLite does not see bits that flip."""
-    return zlib.crc32("\0".join(value or "" for value in _values(entry)).encode("utf-8", "replace"))
+def _check_sum(parts: Iterable[str | None]) -> int:
+    """SQLite does not see bits that flip."""
+    return zlib.crc32("\0".join([part or "" for part in parts]).encode())

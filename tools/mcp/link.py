@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -29,6 +30,7 @@ from mcp_types import (
     UNSUPPORTED_PROTOCOL_VERSION,
     ErrorData,
     Implementation,
+    JSONRPCMessage,
     JSONRPCNotification,
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
@@ -179,14 +181,14 @@ async def over_pipes(process: ServerProcess, *, modern: bool, asks: Collection[s
                     await raw.pause()
                     if taken:
                         continue
-                    with contextlib.suppress(ValidationError):
-                        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-                        if not isinstance(message, JSONRPCNotification) or message.method in _PASSED_ON:
-                            await arriving.send(SessionMessage(message))
-                            continue
-                        if message.method == "notifications/tools/list_changed":
-                            changed.set()
-                        await asyncio.sleep(0)  # others have their turn, however much there is to read
+                    if (message := _message(line)) is None:
+                        continue
+                    if not isinstance(message, JSONRPCNotification) or message.method in _PASSED_ON:
+                        await arriving.send(SessionMessage(message))
+                        continue
+                    if message.method == "notifications/tools/list_changed":
+                        changed.set()
+                    await asyncio.sleep(0)  # others have their turn, however much there is to read
         finally:
             closed.set()
             raw.close()
@@ -209,6 +211,16 @@ async def over_pipes(process: ServerProcess, *, modern: bool, asks: Collection[s
         await asyncio.gather(*pumps, return_exceptions=True)
         for stream in (arriving, incoming, outgoing, leaving):
             stream.close()
+
+
+def _message(line: bytes) -> JSONRPCMessage | None:
+    """The message of a line; None where it is none. Half a surrogate pair in a text becomes a question mark."""
+    with contextlib.suppress(ValidationError):
+        return jsonrpc_message_adapter.validate_json(line, by_name=False)
+    with contextlib.suppress(ValueError, RecursionError):
+        mended = json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8", "replace")
+        return jsonrpc_message_adapter.validate_json(mended, by_name=False)
+    return None
 
 
 @asynccontextmanager

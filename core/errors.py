@@ -52,6 +52,10 @@ class ModelError(BottegaError):
     """A model cannot be found, opened or checked: weights missing, another checksum, an adapter that is cut short."""
 
 
+class ToolIndexError(BottegaError):
+    """An index of tools cannot be opened or written: none there, damaged, of another version, a full disk."""
+
+
 class ToolError(BottegaError):
     """A tool could not do what it was asked to: a file that is not there, an argument out of range."""
 

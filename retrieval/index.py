@@ -2,56 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..models.house.retriever import RetrieverModel
-from .fields import DENSE, LEXICAL, dense_texts, lexical_texts
-from .lexical import Postings
-from .scoring import Evidence, Ints, rank
+from ..core.errors import ToolIndexError, UsageError
+from .contents import EMPTY, Contents, Listing, form, renewed
+from .encoding import Encoding, QuickRetriever, text_key
+from .fields import DENSE, LEXICAL, dense_texts
+from .files import Unfinished, current, locked, read, write
+from .order import top
+from .scoring import Array, Evidence, Ints, rank
 from .spec import Described, ToolHit, ToolSpec
-from .vectors import Vectors, cached
+from .stores import MatrixStore, Store
+from .vectors import cached
+
+Progress = Callable[[int, int], None]
+"""Called with how many of how many texts are encoded."""
+
+BLOCK = 256
+"""Texts that are encoded between two writes: what a kill can cost."""
+
+WORDED = 200
+"""Tools with the best BM25 whose cosines are exact, whatever the size of the index."""
+
+MEMORY = 1 << 26
+"""Bytes of cosines that a batch of queries makes at a time."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a tool stands where it does for a query: `place` 1 is the best.
+
+    `cosines` by kind of vector; `bm25` by field, and in `words` the query's words (their stems) that the field has,
+    with what each adds; `coverage` is the share of the query's words that the tool has, rare ones counting more.
+    """
+
+    id: str
+    score: float
+    place: int
+    cosines: Mapping[str, float]
+    bm25: Mapping[str, float]
+    words: Mapping[str, Mapping[str, float]]
+    coverage: float
 
 
 class ToolIndex:
-    """An exact index in memory. Vectors are kept on disk by content, so that only changed tools are encoded again."""
+    """Tools with their vectors and words; made by `build` or `open`, never changed: `sync` gives another one.
+
+    Safe to search from several threads.
+    """
 
     def __init__(
         self,
-        tools: Iterable[Described | Mapping[str, Any]],
-        model: RetrieverModel,
-        path: Path | None = None,
-        at_hand: Mapping[str, Vectors] | None = None,
+        contents: Contents,
+        store: Store,
+        encoding: Encoding,
+        folder: Path | None = None,
+        generation: str | None = None,
     ) -> None:
-        self.tools = [ToolSpec.of(tool) for tool in tools]
-        self._place = {tool.id: n for n, tool in enumerate(self.tools)}
-        self._model = model
-        self._path = path
-        self._texts = [text for tool in self.tools for text in dense_texts(tool)]
-        self._vectors = cached(path, self._texts, model.version, model.encode_tools, at_hand)
-        self._lexical = Postings.of(map(lexical_texts, self.tools), len(LEXICAL))
-        self._servers = np.unique([tool.server for tool in self.tools], return_inverse=True)[1].astype(np.int64)
+        self._contents = contents
+        self._store = store
+        self._encoding = encoding
+        self._folder = folder
+        self._generation = generation
+
+    @property
+    def tools(self) -> Sequence[ToolSpec]:
+        """All tools, in order. In an index that was opened, one is read from the disk when it is asked for."""
+        return self._contents.tools
+
+    def __len__(self) -> int:
+        return len(self._contents)
 
     @classmethod
     def build(
         cls,
         tools: Iterable[Described | Mapping[str, Any]],
         path: Path | str | None = None,
-        model: RetrieverModel | None = None,
+        model: Encoding | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> ToolIndex:
-        """Indexes `tools`; `path` is a file that keeps their vectors between runs.
+        """Indexes `tools`; a mapping has `id` and `name`, and may have `server`, `description` and `input_schema`.
 
-        A mapping has `id` and `name`, and may have `server`, `description` and `input_schema`. Raises `UsageError` for
-        one that lacks a name, `ModelError` if the retriever cannot be opened.
+        `path` is a folder that keeps the index; what is already there is not encoded again, nor what a build that was
+        killed had encoded. It stays as it was until all of the new index is there. Without it, the index is in memory;
+        a file `*.npz` keeps only the vectors of such a one. Of tools with the same id the last one counts.
+
+        Raises `UsageError` for a tool that lacks id or name, `ModelError` if the retriever cannot be opened,
+        `ToolIndexError` where the folder cannot be written.
         """
-        return cls(tools, model or RetrieverModel.open(), Path(path) if path else None)
+        encoding = model or QuickRetriever()
+        path = Path(path) if path else None
+        if path is None or path.suffix == ".npz":
+            return cls._in_memory(tools, encoding, path)
+        with locked(path):
+            return cls._kept_in(path, tools, encoding, progress)
 
-    def sync(self, tools: Iterable[Described | Mapping[str, Any]]) -> ToolIndex:
-        """An index of these tools; those that this one knows are not encoded again."""
-        return ToolIndex(tools, self._model, self._path, dict(zip(self._texts, self._vectors, strict=True)))
+    @classmethod
+    def open(cls, path: Path | str, model: Encoding | None = None) -> ToolIndex:
+        """The index in a folder, in milliseconds: it is memory-mapped, and the retriever opened by the first search.
+
+        Raises `ToolIndexError` if there is none, if it is damaged, or if it was made by another retriever or version.
+        """
+        encoding = model or QuickRetriever()
+        kept = read(Path(path))
+        if kept.about != _about(encoding):
+            raise ToolIndexError(
+                f"the tool index {path} was made by another retriever or version of Bottega",
+                hint="bring it up to date: bottega tools index",
+            )
+        return cls(
+            kept.contents,
+            MatrixStore(kept.vectors["matrix"], kept.vectors.get("narrow")),
+            encoding,
+            Path(path),
+            kept.name,
+        )
+
+    def sync(self, tools: Iterable[Described | Mapping[str, Any]], *, progress: Progress | None = None) -> ToolIndex:
+        """The index of these tools; those that this one knows are not encoded again. Where it is kept, it is replaced.
+
+        If nothing has changed nothing is written. Raises as `build`.
+        """
+        if self._folder is None:
+            return self._renewed(Listing.of(tools, self._contents), progress)
+        with locked(self._folder):
+            if current(self._folder) == self._generation:
+                return self._synced(tools, progress)
+            return self._kept_in(self._folder, tools, self._encoding, progress)
 
     def search(self, query: str, k: int = 10, within: Collection[str] | None = None) -> list[ToolHit]:
         """The `k` best tools for a query, best first; of those whose ids are `within`, if given."""
@@ -60,26 +143,164 @@ class ToolIndex:
     def search_many(
         self, queries: Sequence[str], k: int = 10, within: Collection[str] | None = None
     ) -> list[list[ToolHit]]:
-        """`search` for several queries, encoded together."""
+        """`search` for several queries, encoded and compared together."""
         places = self._places(within)
-        if not len(places):
+        size = len(self) if places is None else len(places)
+        if not size or not queries:
             return [[] for _ in queries]
+        vectors = self._encoding.encode_requests(queries)
         found = []
-        for query, vector in zip(queries, self._model.encode_requests(queries), strict=True):
-            evidence = self._evidence(query, vector, places)
-            best, scores = rank(evidence, k)
-            chosen = [self.tools[place] for place in places[best]]
-            found.append([ToolHit(tool.id, float(s), tool) for tool, s in zip(chosen, scores, strict=True)])
+        step = max(1, MEMORY // (4 * size * len(DENSE)))
+        for start in range(0, len(queries), step):
+            some = queries[start : start + step]
+            for evidence in self._evidence(some, vectors[start : start + step], places):
+                best, scores = rank(evidence, k)
+                chosen = best if places is None else places[best]
+                tools = [self._contents.tools[int(place)] for place in chosen]
+                found.append([ToolHit(tool.id, float(s), tool) for tool, s in zip(tools, scores, strict=True)])
         return found
 
-    def _places(self, within: Collection[str] | None) -> Ints:
-        if within is None:
-            return np.arange(len(self.tools))
-        return np.array(sorted({self._place[id] for id in within if id in self._place}), np.int64)
+    def explain(self, query: str, id: str) -> Explanation:
+        """Why a tool stands where it does among all tools. Raises `UsageError` if there is no such tool."""
+        at = self._contents.place.get(id)
+        if at is None:
+            raise UsageError(f"there is no tool {id!r} in the index", hint="bottega tools search finds tools")
+        vector = self._encoding.encode_requests([query])
+        (evidence,) = self._evidence([query], vector, None)
+        order, scores = rank(evidence, len(self))
+        place = int(np.flatnonzero(order == at)[0])
+        exact = self._store.cosines(vector, np.array([at]))[0, :, 0]
+        return Explanation(
+            id,
+            float(scores[place]),
+            place + 1,
+            dict(zip(DENSE, exact.tolist(), strict=True)),
+            dict(zip(LEXICAL, evidence.lexical[:, at].tolist(), strict=True)),
+            dict(zip(LEXICAL, self._contents.lexical.words(query, at), strict=True)),
+            float(evidence.coverage[at]),
+        )
 
-    def _evidence(self, query: str, vector: Vectors, places: Ints) -> Evidence:
-        dense = (self._vectors @ vector).reshape(-1, len(DENSE)).T
-        lexical, coverage = self._lexical.scores(query), self._lexical.coverage(query)
-        if len(places) < len(self.tools):
-            dense, lexical, coverage = dense[:, places], lexical[:, places], coverage[places]
-        return Evidence(query, dense, lexical, coverage, self._servers[places])
+    def _places(self, within: Collection[str] | None) -> Ints | None:
+        if within is None:
+            return None
+        known = self._contents.place
+        return np.array(sorted({known[id] for id in within if id in known}), np.int64)
+
+    def _evidence(self, queries: Sequence[str], vectors: Array, places: Ints | None) -> Iterable[Evidence]:
+        words = self._contents.lexical
+        servers = self._contents.servers
+        one = words.scores(queries[0]) if len(queries) == 1 else None
+        also = top(one[0], WORDED) if one is not None and places is None else None
+        for query, dense in zip(queries, self._store.cosines(vectors, places, also), strict=True):
+            lexical = words.scores(query) if one is None else one
+            coverage = words.coverage(query)
+            if places is None:
+                yield Evidence(query, dense, lexical, coverage, servers)
+            else:
+                yield Evidence(query, dense, lexical[:, places], coverage[places], servers[places])
+
+    @classmethod
+    def _in_memory(
+        cls, tools: Iterable[Described | Mapping[str, Any]], encoding: Encoding, vectors: Path | None
+    ) -> ToolIndex:
+        index = cls(Contents.empty(), _no_vectors(), _Caching(encoding, vectors) if vectors else encoding)
+        return index._renewed(Listing.of(tools, index._contents), None)
+
+    @classmethod
+    def _kept_in(
+        cls,
+        folder: Path,
+        tools: Iterable[Described | Mapping[str, Any]],
+        encoding: Encoding,
+        progress: Progress | None,
+    ) -> ToolIndex:
+        """The folder is locked."""
+        try:
+            old = cls.open(folder, encoding)
+        except ToolIndexError:  # what cannot be used is made anew
+            old = cls(Contents.empty(), _no_vectors(), encoding, folder)
+        return old._synced(tools, progress)
+
+    def _synced(self, tools: Iterable[Described | Mapping[str, Any]], progress: Progress | None) -> ToolIndex:
+        assert self._folder is not None
+        listing = Listing.of(tools, self._contents)
+        if self._generation is not None and listing.unchanged(self._contents):
+            return self
+        unfinished = Unfinished(self._folder)
+        index = self._renewed(listing, progress, unfinished)
+        store = index._store
+        assert isinstance(store, MatrixStore)
+        vectors = {"matrix": store.matrix} | ({} if store.narrow is None else {"narrow": store.narrow})
+        kept = write(self._folder, index._contents, vectors, _about(self._encoding))
+        unfinished.remove()
+        matrix = MatrixStore(kept.vectors["matrix"], kept.vectors.get("narrow"))
+        return ToolIndex(kept.contents, matrix, self._encoding, self._folder, kept.name)
+
+    def _renewed(self, listing: Listing, progress: Progress | None, unfinished: Unfinished | None = None) -> ToolIndex:
+        texts = [text for tool in listing.new for text in dense_texts(tool)]
+        keys = [text_key(self._encoding.version, text) if text else EMPTY for text in texts]
+        known = self._known(set(keys), unfinished)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known and key != EMPTY}
+        self._encode(missing, known, progress, unfinished)
+        width = next((len(v) for v in known.values()), 0) or self._store.vectors(np.zeros(0, np.int64)).shape[2]
+        zero = np.zeros(width, np.float32)
+        rows = [known.get(key, zero) for key in keys]
+        new = np.stack(rows).reshape(-1, len(DENSE), width) if rows else np.zeros((0, len(DENSE), width), np.float32)
+        all_keys = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, len(DENSE), 16)
+        contents = renewed(self._contents, listing, all_keys)
+        names = [row.tobytes().hex() for row in contents.hashes]
+        store = self._store.rearranged(names, listing.sources, new.transpose(1, 0, 2))
+        return ToolIndex(contents, store, self._encoding, self._folder)
+
+    def _known(self, keys: set[bytes], unfinished: Unfinished | None) -> dict[bytes, Array]:
+        """Vectors that are at hand: of tools that say the same, and those of a build that was not finished."""
+        found = unfinished.read() if unfinished is not None and keys else {}
+        if keys and len(self):
+            flat = self._contents.keys.reshape(-1, 16)
+            for at, row in enumerate(flat):
+                if (key := row.tobytes()) in keys and key != EMPTY:
+                    place, kind = divmod(at, len(DENSE))
+                    found[key] = self._store.vectors(np.array([place]))[kind, 0]
+        return found
+
+    def _encode(
+        self,
+        missing: Mapping[bytes, str],
+        known: dict[bytes, Array],
+        progress: Progress | None,
+        unfinished: Unfinished | None,
+    ) -> None:
+        """Adds vectors to those known. Texts of like length are encoded together, the longest first."""
+        order = sorted(missing, key=lambda key: -len(missing[key]))
+        block = BLOCK if unfinished is not None or progress is not None else max(1, len(order))
+        if progress is not None and order:
+            progress(0, len(order))
+        for start in range(0, len(order), block):
+            some = order[start : start + block]
+            vectors = self._encoding.encode_tools([missing[key] for key in some])
+            known.update(zip(some, vectors, strict=True))
+            if unfinished is not None:
+                unfinished.add(some, vectors)
+            if progress is not None:
+                progress(start + len(some), len(order))
+
+
+class _Caching:
+    """An encoding that keeps vectors of tools in a file."""
+
+    def __init__(self, encoding: Encoding, path: Path) -> None:
+        self._encoding = encoding
+        self._path = path
+        self.version = encoding.version
+        self.encode_requests = encoding.encode_requests
+
+    def encode_tools(self, texts: Sequence[str]) -> Array:
+        return cached(self._path, texts, self.version, self._encoding.encode_tools)
+
+
+def _no_vectors() -> MatrixStore:
+    return MatrixStore(np.zeros((len(DENSE), 0, 384), np.float32))
+
+
+def _about(encoding: Encoding) -> dict[str, str]:
+    return {"retriever": encoding.version, "form": form()}

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fields import LEXICAL
+from .order import top
 
 Array = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -27,7 +28,7 @@ class Evidence:
     dense: Array
     lexical: Array
     coverage: Array
-    servers: Ints
+    servers: NDArray[np.int32]
 
 
 def rank(evidence: Evidence, k: int) -> tuple[Ints, Array]:
@@ -42,14 +43,3 @@ def spread(scores: Array) -> Array:
     """Min-max over all tools: the form in which scores of different kinds are comparable."""
     low, high = float(scores.min()), float(scores.max())
     return (scores - low) / (high - low) if high > low else np.zeros_like(scores)
-
-
-def top(scores: Array, k: int) -> Ints:
-    """Positions of the `k` highest scores, highest first, of equals the first; without sorting all of them."""
-    if k < 1:
-        return np.zeros(0, np.int64)
-    if k < len(scores):
-        least = np.partition(scores, len(scores) - k)[len(scores) - k]
-        some = np.flatnonzero(scores >= least)
-        return some[np.argsort(-scores[some], kind="stable")[:k]]
-    return np.argsort(-scores, kind="stable")

@@ -57,9 +57,7 @@ class ToolSpec:
 
     def to_json(self) -> str:
         """One line; equal tools have equal lines."""
-        return json.dumps(
-            [self.id, self.server, self.name, self.description, self.input_schema], sort_keys=True, default=str
-        )
+        return json.dumps([self.id, self.server, self.name, self.description, self.input_schema], default=_as_json)
 
     @classmethod
     def from_json(cls, line: str | bytes) -> ToolSpec:
@@ -77,3 +75,7 @@ class ToolHit:
     id: str
     score: float
     tool: ToolSpec
+
+
+def _as_json(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...models.house.retriever import RetrieverModel
 from ...models.house.slots import Card, Reading, SlotsModel, words
 from ...retrieval import ToolIndex, ToolSpec
 from ...tools import Tool
@@ -196,7 +197,7 @@ class Binder:
         found = self._indices.get(ids)
         if found is None:
             specs = [ToolSpec(t.id, t.server, t.name, t.description, t.input_schema) for t in tools]
-            found = ToolIndex.build(specs, self._vectors)
+            found = ToolIndex.build(specs, self._vectors, RetrieverModel.open())
         others = [(key, index) for key, index in self._indices.items() if key != ids]
         self._indices = dict([*others[1 - INDICES :], (ids, found)])  # replaced as a whole: several threads search
         return found

@@ -146,13 +146,20 @@ def _folder(settings: Settings) -> Iterator[Finding]:
 
 
 def _servers(settings: Settings) -> Iterator[Finding]:
+    from ..keeping import catalog_folder
+    from ..tools import Workspace
+    from ..tools.catalog import Catalog
     from ..tools.mcp.config import read_config
 
     group = "MCP servers"
-    found = read_config(settings.workspace)
+    found = {server.name: server for server in read_config(settings.workspace)}
     if settings.mcp_config is not None:
-        found += read_config(settings.mcp_config, workspace=settings.workspace)
-    for server in found:
+        found |= {s.name: s for s in read_config(settings.mcp_config, workspace=settings.workspace)}
+    workspace = Workspace.at(settings.workspace)
+    catalog = Catalog.open([*found.values()], workspace.root, catalog_folder(workspace))
+    known = {status.name: status for status in catalog.status()}
+    for server in found.values():
+        status = known[server.name]
         if server.problem:
             yield Finding(group, server.name, "fault", server.problem)
         elif not server.enabled:
@@ -160,8 +167,16 @@ def _servers(settings: Settings) -> Iterator[Finding]:
         elif server.command and not shutil.which(server.command, path=server.env.get("PATH")):
             told = f"the command {server.command!r} is not installed"
             yield Finding(group, server.name, "fault", told, "install it or mend the file")
+        elif status.problems and status.listed is None:
+            yield Finding(group, server.name, "note", "; ".join(status.problems))
         else:
-            yield Finding(group, server.name, "ok", server.address)
+            count = "its tools are not known yet" if status.listed is None else f"{status.tools} tools known"
+            yield Finding(group, server.name, "ok", f"{server.address} ({count})")
+    for held in catalog.held_back():
+        told = f"held back: its {held.parts} changed since it was approved"
+        yield Finding(group, held.id, "note", told, f"bottega tools approve {held.id}")
+    if problem := next((text for name, text in catalog.problems() if not name), None):
+        yield Finding(group, "catalog", "note", problem)
     if not found:
         hint = "put an .mcp.json into the folder, or: bottega mcp add"
         yield Finding(group, "servers", "note", "none are configured", hint)

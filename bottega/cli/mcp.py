@@ -17,11 +17,12 @@ from ..core.errors import ServerError, ToolError, UsageError
 from ..settings import Settings
 from .options import run_async, workshop_options
 from .output import columns, print_json
+from .rows import server_row
 from .text import plain
 
 if TYPE_CHECKING:
     from ..tools import Tool
-    from ..tools.catalog import Catalog, CatalogStatus
+    from ..tools.catalog import Catalog
     from ..tools.mcp import ServerConfig
 
 
@@ -48,9 +49,7 @@ def list_(settings: Settings, as_json: bool) -> int:
         if as_json:
             print_json([dataclasses.asdict(server) for server in found])
         else:
-            rows: list[tuple[str, ...]] = [
-                (s.name, server_state(s), f"{s.tools} tools" if s.connected else "", s.address) for s in found
-            ]
+            rows: list[tuple[str, ...]] = [(*server_row(server)[:3], server.address) for server in found]
             for line in columns(rows, _width()):
                 print(line)
             for name, problem in problems:
@@ -262,11 +261,6 @@ async def _servers(settings: Settings, configs: Sequence[ServerConfig]) -> Async
     folder = catalog_folder(workspace) if configs else None
     async with Catalog.open(configs, workspace.root, folder) as servers:
         yield servers
-
-
-def server_state(server: CatalogStatus) -> str:
-    """How a server is doing, in a word."""
-    return "disabled" if not server.enabled else "failed" if server.failed else server.state
 
 
 def _tell(name: str, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs as rows of a table for people."""
+"""Runs and servers as rows of a table for people."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from .text import one_line
 
 if TYPE_CHECKING:
     from ..graphs.ledger import RunSummary
+    from ..tools.catalog import CatalogStatus
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 """Seconds of a unit of time."""
@@ -17,6 +18,14 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 def run_row(run: RunSummary) -> tuple[str, str, str, str]:
     """Id, status, age and request."""
     return run.id, status(run), ago(run.updated), one_line(run.request, 200)
+
+
+def server_row(server: CatalogStatus) -> tuple[str, str, str, str]:
+    """Name, state, how many tools are known, and where it is, or what is wrong with it."""
+    state = "disabled" if not server.enabled else "failed" if server.failed else server.state
+    count = f"{server.tools} tools" if server.listed is not None else ""
+    held = f", {server.held} held back" if server.held else ""
+    return server.name, state, count + held, "; ".join(server.problems) if server.failed else server.address
 
 
 def status(run: RunSummary) -> str:

@@ -234,12 +234,10 @@ class Console:
         print_plan(await bottega.plan(without_marks(checked(rest), self._workspace.root)))
 
     async def _mcp(self, rest: str) -> None:
-        from ..tools.mcp.config import read_config
+        from ..cli.rows import server_row
 
-        found = read_config(self._workspace.root)
-        if self._settings.mcp_config is not None:
-            found += read_config(self._settings.mcp_config, workspace=self._workspace.root)
-        rows = [(server.name, server.problem or server.address) for server in found]
+        bottega = await self._opened()
+        rows = [server_row(server) for server in bottega.known_servers().status()]
         self._print(rows or [("none", "put an .mcp.json into the folder")])
 
     async def _models(self, rest: str) -> None:

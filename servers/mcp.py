@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import sys
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..agents.plan import RunResult
 from ..core.errors import BottegaError, UsageError
 from ..tools import Tool, ToolAnnotations, ToolContext, ToolResult, Toolset
+from .listener import listen
 
 if TYPE_CHECKING:
     import anyio
@@ -173,13 +173,7 @@ async def serve_http(
     import uvicorn
     from mcp.server.transport_security import TransportSecuritySettings
 
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        hint = "another program has it; choose another port" if taken else "choose another host or port"
-        raise UsageError(f"cannot listen at {host}:{port}: {error.strerror or error}", hint=hint) from None
+    listener = listen(host, port)
     port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     hosts = list(dict.fromkeys([*_LOCAL, shown, socket.gethostname()]))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import errno
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -18,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import BottegaError, ModelError, UsageError
+from ..core.errors import BottegaError, ModelError
 from ..models.adapters import Adapter, Array
 from ..models.backbone import HIDDEN, NAME
 from ..models.classifier import Classifier
 from ..models.encoder import Encoder
 from ..models.registry import Entry, find_model, list_models, read_adapter
+from .listener import listen
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -311,12 +311,7 @@ async def serve_models(
 
     import uvicorn
 
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        hint = "another program has it; choose another port" if taken else "choose another host or port"
-        raise UsageError(f"cannot listen at {host}:{port}: {error.strerror or error}", hint=hint) from None
+    listener = listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listener.getsockname()[1]}/v1"
 

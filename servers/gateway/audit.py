@@ -13,6 +13,8 @@ from ...core.errors import ConfigError
 from ...tools.mcp.wire import encoded
 
 Json = Any
+_LOOKED = 64
+"""Lines after which is looked how much other processes have written."""
 
 
 class AuditLog:
@@ -31,9 +33,11 @@ class AuditLog:
         """Why the last line could not be written."""
         self._largest = largest
         self._parts = parts
+        self._lines = self._size = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._opened()
+            self._size = os.fstat(self._file).st_size
         except OSError as error:
             raise ConfigError(
                 f"the audit log {path} cannot be written: {error.strerror}", hint="name another file with --audit"
@@ -43,9 +47,12 @@ class AuditLog:
         """Adds a line; the time is put in front."""
         line = encoded({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **entry}) + b"\n"
         try:
-            if os.fstat(self._file).st_size + len(line) > self._largest:
-                self._part()
+            if self._size + len(line) > self._largest or self._lines >= _LOOKED:
+                self._lines, self._size = 0, os.fstat(self._file).st_size
+                if self._size + len(line) > self._largest:
+                    self._part()
             os.write(self._file, line)
+            self._lines, self._size = self._lines + 1, self._size + len(line)
             self.problem = None
         except OSError as error:
             self.problem = f"the audit log {self.path} cannot be written: {error.strerror}"
@@ -74,6 +81,7 @@ class AuditLog:
         new = self._opened()
         os.close(self._file)
         self._file = new
+        self._size = os.fstat(new).st_size
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")

@@ -36,11 +36,14 @@ Json = Any
 INVALID_PARAMS = -32602
 PAGE = 200
 """Tools in one page of a list."""
-PATIENCE = 5.0
-"""Seconds that a search waits for servers to be listed, while no tool at all is known."""
+PATIENCE = 10.0
+"""Seconds waited for servers that are being listed for the first time: by a search while no tool at all is known, by a
+call of a tool that is not known."""
 ROUNDS = 10
 """How often a server may ask a client of the older protocol something more about one call."""
 _RULES_KEPT = 1.0
+_TOOLS_KEPT = 0.1
+"""Seconds for which what another process has approved or heard may not be seen yet."""
 
 
 class Result(dict[str, Json]):
@@ -103,6 +106,8 @@ class Gateway:
         self._policy_read = -_RULES_KEPT
         self._verdicts: dict[str, tuple[Tool, Verdict]] = {}
         self._names: dict[str, tuple[str, str]] | None = None
+        self._called: dict[str, Tool] = {}
+        self._looked = -_TOOLS_KEPT
         self._sorted: list[str] = []
         self._clients: set[Client] = set()
         self._running: Counter[str] = Counter()
@@ -204,8 +209,13 @@ class Gateway:
                 wanted = name
         try:
             tool = self._tool(wanted)
-        except BottegaError as error:
-            return self._told(str(error), call, error=True)
+        except BottegaError:
+            # Perhaps its server is only just being listed.
+            await self._patience(call, lambda: self._has(wanted))
+            try:
+                tool = self._tool(wanted)
+            except BottegaError as error:
+                return self._told(str(error), call, error=True)
         return await self._proxied(tool, arguments, params, call)
 
     def input_schema(self, name: str) -> Message | None:
@@ -225,8 +235,7 @@ class Gateway:
         if server is not None and server not in {s.name for s in self._catalog.status()}:
             names = ", ".join(s.name for s in self._catalog.status())
             return self._told(f"there is no server {server!r}; there are: {names[:2000]}", call, error=True)
-        if not self._catalog.tools():
-            await self._patience(call)
+        await self._patience(call, lambda: bool(self._catalog.tools()))
         within = None if server is None else {tool.id for tool in self._catalog.tools() if tool.server == server}
         try:
             hits = await self._finder.find(query[:2000], count, within)
@@ -261,11 +270,21 @@ class Gateway:
 
     def _tool(self, name: str) -> Tool:
         """The tool of an id, a listed name or a short name. Raises `UsageError` and `ToolError`."""
-        if (tool := self._catalog.get(name)) is not None:
-            return tool
-        if parts := self._shown().get(name):
-            return self._catalog.resolve("/".join(parts))
-        return self._catalog.resolve(name)
+        now = time.monotonic()
+        if now - self._looked > _TOOLS_KEPT:
+            self._looked = now
+            self._called.clear()
+        if (tool := self._called.get(name)) is None:
+            parts = self._shown().get(name)
+            tool = self._called[name] = self._catalog.resolve("/".join(parts) if parts else name)
+        return tool
+
+    def _has(self, name: str) -> bool:
+        try:
+            self._tool(name)
+        except BottegaError:
+            return False
+        return True
 
     def _told(self, text: str, call: Call, *, data: Message | None = None, error: bool = False) -> Result:
         """A result of the gateway's own; texts of servers are in it, so it is cleaned."""
@@ -428,11 +447,11 @@ class Gateway:
         except BottegaError as error:
             self._problem = str(error)
 
-    async def _patience(self, call: Call) -> None:
-        """Waits a while for the first servers to be listed, and tells the client how far that is."""
+    async def _patience(self, call: Call, enough: Callable[[], bool]) -> None:
+        """Waits a while for servers that are being listed for the first time, and tells the client how far that is."""
         end = time.monotonic() + PATIENCE
         shown = -1
-        while self._listing is not None and not self._listing.done() and time.monotonic() < end:
+        while self._listing and not self._listing.done() and not enough() and time.monotonic() < end:
             if self._listed != shown:
                 shown = self._listed
                 call.progress(shown, self._due, f"{shown} of {self._due} servers are listed")
@@ -451,6 +470,7 @@ class Gateway:
     def _changed(self, change: Change) -> None:
         self._finder.changed()
         self._names = None
+        self._called.clear()
         for id in (*change.changed, *change.removed):
             self._verdicts.pop(id, None)
         if self.all_tools:

@@ -10,8 +10,9 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from ...tools.mcp.wire import INTERNAL_ERROR, METHOD_NOT_FOUND, MODERN, VERSION_KEY, Message, Refused, decoded, encoded
@@ -20,6 +21,8 @@ from .gateway import INVALID_PARAMS, Gateway, Result
 
 Json = Any
 Key = str | int
+Source = Callable[[Callable[[bytes], None]], Awaitable[None]]
+"""Gives each line that arrives to whom it is given, in the event loop, until there are no more."""
 
 OLDER = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The revisions with a handshake that are spoken, the newest last."""
@@ -32,8 +35,8 @@ _SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 
 async def serve_stdio(gateway: Gateway) -> None:
     """Serves over this process's stdin and stdout until stdin ends. What is printed meanwhile goes to stderr."""
-    async with _pipes() as (lines, out):
-        await Conversation(gateway, out).serve(lines)
+    async with _pipes() as (source, out):
+        await Conversation(gateway, out).serve(source)
 
 
 class Conversation:
@@ -48,14 +51,12 @@ class Conversation:
         self._count = 0
         self._listening: dict[Key, Message] = {}
 
-    async def serve(self, lines: AsyncIterator[bytes]) -> None:
-        """Answers until the lines end; what is being answered then is cancelled."""
+    async def serve(self, source: Source) -> None:
+        """Answers until the source ends; what is being answered then is cancelled."""
         unwatch = self._gateway.watch(self._tools_changed)
         try:
             async with asyncio.TaskGroup() as group:
-                async for line in lines:
-                    self._take(line, group)
-                    await self._out.drain()
+                await source(lambda line: self._take(line, group))
                 for task in list(self._answering.values()):
                     task.cancel()
         finally:
@@ -245,14 +246,9 @@ class _Out:
         while line:
             line = line[os.write(self._file, line) :]
 
-    async def drain(self) -> None:
-        """Waits where the client does not read what it asked for. Ends where it has gone."""
-        if self._writer is not None:
-            await self._writer.drain()
-
 
 @asynccontextmanager
-async def _pipes() -> AsyncIterator[tuple[AsyncIterator[bytes], _Out]]:
+async def _pipes() -> AsyncIterator[tuple[Source, _Out]]:
     """This process's stdin, line by line, and its stdout. Descriptors 0 and 1 are others meanwhile.
 
     So no server that is started reads what is meant for us, and nothing that is printed gets between the lines.
@@ -267,22 +263,22 @@ async def _pipes() -> AsyncIterator[tuple[AsyncIterator[bytes], _Out]]:
     if _is_pipe(wire_out):
         transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(wire_out, "wb"))
         writer = asyncio.StreamWriter(transport, protocol, None, loop)
-    reading = None
-    if _is_pipe(wire_in):
-        reader = asyncio.StreamReader(limit=_LONGEST_LINE)
-        reading, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(wire_in, "rb")
-        )
-        lines = _lines(reader)
-    else:
-        lines = _lines_of_a_file(wire_in)
+    out = _Out(wire_out, writer)
+
+    async def of_a_pipe(take: Callable[[bytes], None]) -> None:
+        reading = _Reading(take, out)
+        with os.fdopen(wire_in, "rb") as file:
+            transport, _ = await loop.connect_read_pipe(lambda: reading, file)
+            try:
+                await reading.ended
+            finally:
+                transport.close()
+
     try:
-        yield lines, _Out(wire_out, writer)
+        yield of_a_pipe if _is_pipe(wire_in) else partial(_of_a_file, wire_in), out
     finally:
         if writer is not None:
             writer.close()
-        if reading is not None:
-            reading.close()
 
 
 def _is_pipe(file: int) -> bool:
@@ -290,30 +286,64 @@ def _is_pipe(file: int) -> bool:
     return sys.platform != "win32" and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
 
 
-async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    try:
-        while line := await reader.readline():
-            yield line
-    except ValueError:
-        print("the client sent a line that is too long", file=sys.stderr, flush=True)
-    except ConnectionError:
-        pass
+class _Reading(asyncio.Protocol):
+    """Parts what arrives into lines. Reads no further while the client does not read what it asked for."""
+
+    def __init__(self, take: Callable[[bytes], None], out: _Out) -> None:
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._take = take
+        self._out = out
+        self._rest = bytearray()
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._rest += data
+        if b"\n" in data:
+            *lines, rest = bytes(self._rest).split(b"\n")
+            self._rest = bytearray(rest)
+            for line in lines:
+                self._take(line)
+        if len(self._rest) > _LONGEST_LINE:
+            print("the client sent a line that is too long", file=sys.stderr, flush=True)
+            self._end()
+        elif self._out.waiting > 4 * _FULL:
+            self._transport.pause_reading()
+            self._again()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+
+    def _again(self) -> None:
+        if self._out.waiting > _FULL:
+            asyncio.get_running_loop().call_later(0.05, self._again)
+        elif not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
 
 
-async def _lines_of_a_file(file: int) -> AsyncIterator[bytes]:
+async def _of_a_file(file: int, take: Callable[[bytes], None]) -> None:
     """The lines of what the event loop cannot wait for: read by a thread that nobody waits for."""
-    queue: asyncio.Queue[bytes | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def end() -> None:
+        if not ended.done():
+            ended.set_result(None)
 
     def read() -> None:
         try:
             with os.fdopen(file, "rb") as source:
                 for line in source:
-                    loop.call_soon_threadsafe(queue.put_nowait, line)
-            loop.call_soon_threadsafe(queue.put_nowait, None)
+                    loop.call_soon_threadsafe(take, line)
+            loop.call_soon_threadsafe(end)
         except RuntimeError:
             pass  # the loop is closed: nobody listens any more
 
     threading.Thread(target=read, daemon=True).start()
-    while (line := await queue.get()) is not None:
-        yield line
+    await ended

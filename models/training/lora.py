@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -143,6 +145,10 @@ class Schedule:
     What is averaged forgets less (Zheng et al. 2023, "Preventing Zero-Shot Transfer Degradation", ZSCL)."""
     checkpoint: Path | None = None
     """Where to keep what is needed to go on after an interruption; removed at the end."""
+    told: int = 50
+    """Steps between two lines of progress."""
+    saved: int = 200
+    """Steps between two checkpoints."""
 
 
 def train(
@@ -182,7 +188,7 @@ def train(
             kept = min(schedule.average, (step + 1) / (step + 10))  # the first weights are soon forgotten
             torch._foreach_lerp_(averaged, [p.detach() for p in parameters], 1 - kept)
         running = value.item() if running is None else 0.98 * running + 0.02 * value.item()
-        if (step + 1) % 50 == 0 or step + 1 == schedule.steps:
+        if (step + 1) % schedule.told == 0 or step + 1 == schedule.steps:
             seconds = (time.monotonic() - begin) / (step + 1 - first)
             left = seconds * (schedule.steps - step - 1)
             print(
@@ -191,8 +197,8 @@ def train(
                 file=sys.stderr,
                 flush=True,
             )
-            if schedule.checkpoint and (step + 1) % 200 == 0:
-                _save(model, optimizer, rate, averaged, schedule, step + 1)
+        if schedule.checkpoint and (step + 1) % schedule.saved == 0:
+            _save(model, optimizer, rate, averaged, schedule, step + 1)
     for parameter, mean in zip(parameters, averaged, strict=False):
         parameter.data.copy_(mean)
     model.eval()
@@ -207,6 +213,7 @@ def _signature(schedule: Schedule) -> str:
 def _save(
     model: nn.Module, optimizer: Any, rate: Any, averaged: Sequence[Tensor], schedule: Schedule, step: int
 ) -> None:
+    """Keeps where the training stands. One that cannot be kept only cannot be resumed."""
     assert schedule.checkpoint
     trained = {k: v for k, v in model.named_parameters() if v.requires_grad}
     state = {
@@ -218,15 +225,25 @@ def _save(
         "averaged": list(averaged),
     }
     part = schedule.checkpoint.with_suffix(".part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({**state, "random": torch.get_rng_state()}, part)
-    part.replace(schedule.checkpoint)
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({**state, "random": torch.get_rng_state()}, part)
+        part.replace(schedule.checkpoint)
+    except (OSError, RuntimeError) as error:  # torch tells of a full disk by the latter
+        with contextlib.suppress(OSError):
+            part.unlink()
+        why = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+        print(f"warning: {schedule.checkpoint} cannot be written, going on without: {why}", file=sys.stderr, flush=True)
 
 
 def _resume(model: nn.Module, optimizer: Any, rate: Any, averaged: Sequence[Tensor], schedule: Schedule) -> int:
     if not schedule.checkpoint or not schedule.checkpoint.exists():
         return 0
-    state = torch.load(schedule.checkpoint, weights_only=True)
+    try:
+        state = torch.load(schedule.checkpoint, weights_only=True)
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        print(f"warning: {schedule.checkpoint} is damaged, beginning anew: {error}", file=sys.stderr, flush=True)
+        return 0
     if state["signature"] != _signature(schedule):
         return 0
     model.load_state_dict(state["model"], strict=False)

@@ -113,14 +113,22 @@ def open_model(
     return Classifier(adapter, encoder or open_encoder())
 
 
-def register(adapter: Adapter, card: Card, folder: Path | None = None) -> Entry:
+def newest(name: str, folder: Path) -> Entry | None:
+    """The newest version of a person's own model in a folder, which may be damaged; None if there is none."""
+    versions = _versions(folder / name)
+    return _entry(name, versions[-1], *_files(folder / name / str(versions[-1])), False) if versions else None
+
+
+def register(adapter: Adapter, card: Card, folder: Path | None = None, *, in_place: bool = False) -> Entry:
     """Keeps a model as the next version of its name, all of it or nothing.
 
-    Raises `UsageError` for a name that cannot be one or is a shipped model's, `ModelError` for a folder that cannot be
+    With `in_place` it may have the name of a shipped model, in whose place it is used where its folder counts. Raises
+    `UsageError` for a name that cannot be one or is a shipped model's, `ModelError` for a folder that cannot be
     written.
     """
     root = folder or user_folder()
-    check_name(card.name)
+    if not (in_place and card.name in SHIPPED):
+        check_name(card.name)
     place = root / card.name
     try:
         place.mkdir(parents=True, exist_ok=True)

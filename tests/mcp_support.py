@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bottega.tools import Tool, ToolContext, ToolResult, Workspace
-from bottega.tools.mcp import McpServers, ServerConfig
+from bottega.tools.catalog import Catalog
+from bottega.tools.mcp import ServerConfig
 
 SERVERS = Path(__file__).parent / "servers"
 BOTTEGA = [sys.executable, "-m", "bottega"]
@@ -22,14 +23,20 @@ def odd(kind: str, mark: str = "", **more: Any) -> ServerConfig:
     return ServerConfig(kind, sys.executable, (str(SERVERS / "odd.py"), kind, *([mark] if mark else [])), **more)
 
 
+async def listed(servers: Catalog) -> tuple[list[Tool], list[tuple[str, str]]]:
+    """Asks all servers for their tools; gives them, and what is wrong, as (server name, message)."""
+    await servers.refresh(every=True)
+    return servers.tools(), servers.problems()
+
+
 async def with_tools(
     configs: Sequence[ServerConfig],
     workspace: Path,
     use: Callable[[dict[str, Tool], list[tuple[str, str]]], Awaitable[Any]],
 ) -> Any:
     """Starts servers, gives their tools by id and the problems to `use`, and ends them."""
-    async with McpServers(configs, workspace) as servers:
-        tools, problems = await servers.tools()
+    async with Catalog.open(configs, workspace) as servers:
+        tools, problems = await listed(servers)
         return await use({tool.id: tool for tool in tools}, problems)
 
 

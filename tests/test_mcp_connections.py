@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_support import SERVERS, call, odd, processes, until, with_tools
+from mcp_support import SERVERS, call, listed, odd, processes, until, with_tools
 
 from bottega.core.errors import ServerError
 from bottega.tools import Tool
-from bottega.tools.mcp import McpServers, ServerConfig
+from bottega.tools.catalog import Catalog
+from bottega.tools.mcp import ServerConfig
 
 Problems = list[tuple[str, str]]
 
@@ -27,11 +28,11 @@ def mark() -> str:
 
 def test_nothing_starts_before_it_is_asked_for(tmp_path: Path, mark: str) -> None:
     async def work() -> None:
-        async with McpServers([odd("echo", mark)], tmp_path) as servers:
-            assert [server.state for server in servers.status()] == ["not started"]
+        async with Catalog.open([odd("echo", mark)], tmp_path) as servers:
+            assert [server.state for server in servers.status()] == ["configured"]
             assert processes(mark) == []
-            await servers.tools()
-            assert [server.state for server in servers.status()] == ["ready"]
+            await listed(servers)
+            assert [server.state for server in servers.status()] == ["connected"]
             assert len(processes(mark)) == 1
         assert processes(mark) == []
 
@@ -153,10 +154,10 @@ def test_a_death_in_a_call_is_one_clear_error_and_the_next_use_starts_it_again(t
 
 def test_a_death_between_calls_is_not_noticed_by_the_next(tmp_path: Path, mark: str) -> None:
     async def work() -> None:
-        async with McpServers([odd("echo", mark)], tmp_path) as servers:
-            (tool,), _ = await servers.tools()
+        async with Catalog.open([odd("echo", mark)], tmp_path) as servers:
+            (tool,), _ = await listed(servers)
             os.kill(processes(mark)[0], signal.SIGKILL)
-            while servers.status()[0].state == "ready":  # noqa: ASYNC110
+            while servers.status()[0].connected:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             assert servers.status()[0].problems == ("server 'echo' was ended by SIGKILL",)
             assert (await call(tool, tmp_path, text="back")).text == "back"
@@ -169,9 +170,9 @@ def test_a_server_that_keeps_failing_is_left_alone_for_a_while(tmp_path: Path) -
     script = "open('starts', 'a').write('x'); raise SystemExit(3)"
 
     async def work() -> None:
-        async with McpServers([ServerConfig("dead", sys.executable, ("-c", script))], tmp_path) as servers:
+        async with Catalog.open([ServerConfig("dead", sys.executable, ("-c", script))], tmp_path) as servers:
             for _ in range(5):
-                _, problems = await servers.tools()
+                _, problems = await listed(servers)
                 assert problems == [("dead", "server 'dead' ended with exit code 3")]
 
     asyncio.run(work())
@@ -298,12 +299,14 @@ def test_cancelling_while_servers_start_ends_them(tmp_path: Path, mark: str) -> 
 HOLDER = """
 import asyncio, sys
 from bottega.tools import ToolContext, Workspace
-from bottega.tools.mcp import McpServers, ServerConfig
+from bottega.tools.catalog import Catalog
+from bottega.tools.mcp import ServerConfig
 
 async def main():
     configs = [ServerConfig(kind, sys.executable, (sys.argv[1], kind, sys.argv[2])) for kind in sys.argv[3:]]
-    async with McpServers(configs, ".") as servers:
-        tools, _ = await servers.tools()
+    async with Catalog.open(configs, ".") as servers:
+        await servers.refresh()
+        tools = servers.tools()
         print("ready", flush=True)
         await [tool for tool in tools if tool.name == "hang"][0](ToolContext(Workspace.at(".")))
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_support import call, with_tools
+from mcp_support import call, listed, with_tools
 
 from bottega.core.errors import ServerError
 from bottega.tools import Tool
-from bottega.tools.mcp import McpServers, ServerConfig
+from bottega.tools.catalog import Catalog
+from bottega.tools.mcp import ServerConfig
 
 Problems = list[tuple[str, str]]
 
@@ -103,8 +104,8 @@ def web() -> Iterator[Web]:
 
 def test_a_session_that_was_forgotten_is_opened_again_within_the_call(tmp_path: Path, web: Web) -> None:
     async def work() -> None:
-        async with McpServers([ServerConfig("old", url=web.url())], tmp_path) as servers:
-            (tool,), problems = await servers.tools()
+        async with Catalog.open([ServerConfig("old", url=web.url())], tmp_path) as servers:
+            (tool,), problems = await listed(servers)
             assert problems == []
             assert (await call(tool, tmp_path)).text == "session-1"
             web.sessions.clear()
@@ -143,8 +144,8 @@ def test_a_mute_url_costs_its_startup_timeout(tmp_path: Path, web: Web) -> None:
 
 def test_a_web_server_that_goes_away_is_one_error(tmp_path: Path, web: Web) -> None:
     async def work() -> None:
-        async with McpServers([ServerConfig("old", url=web.url())], tmp_path) as servers:
-            (tool,), _ = await servers.tools()
+        async with Catalog.open([ServerConfig("old", url=web.url())], tmp_path) as servers:
+            (tool,), _ = await listed(servers)
             web.shutdown()
             web.server_close()
             with pytest.raises(ServerError, match="server 'old' cannot be reached at http://127"):

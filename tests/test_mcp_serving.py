@@ -13,15 +13,16 @@ from typing import Any
 import httpx
 import pytest
 from mcp import Client, StdioServerParameters
-from mcp_support import BOTTEGA, SERVERS, call, served, until, with_tools
+from mcp_support import BOTTEGA, SERVERS, call, listed, served, until, with_tools
 
 from bottega.agents.plan import RunResult
 from bottega.cli.group import run
 from bottega.core.errors import ServerError, UsageError
 from bottega.servers.mcp import mcp_server, report_progress, run_task_tool, tools_from_file
 from bottega.tools import Tool, ToolAnnotations, ToolContext, ToolResult, Workspace
+from bottega.tools.catalog import Catalog
 from bottega.tools.house import HOUSE_TOOLSETS, house_toolset
-from bottega.tools.mcp import McpServers, ServerConfig
+from bottega.tools.mcp import ServerConfig
 
 OFFICE = str(SERVERS / "office.py")
 Use = Callable[[Client], Awaitable[Any]]
@@ -122,8 +123,8 @@ def test_our_client_uses_our_server_over_http_and_finds_it_again_after_a_restart
     with served(OFFICE, workspace=tmp_path) as (url, first):
 
         async def work() -> None:
-            async with McpServers([ServerConfig("office", url=url)], tmp_path) as servers:
-                tools, problems = await servers.tools()
+            async with Catalog.open([ServerConfig("office", url=url)], tmp_path) as servers:
+                tools, problems = await listed(servers)
                 assert problems == []
                 room = next(tool for tool in tools if tool.name == "room_of")
                 assert (await call(room, tmp_path, person="Ada")).data == 12

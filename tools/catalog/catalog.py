@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from ...core.errors import NotSent, ServerError, ToolError, UsageError
 from ..mcp.config import ServerConfig
-from ..mcp.connections import PARALLEL_STARTS
 from ..tool import Tool, ToolContext, ToolResult
 from .definition import KeptTool, changed_parts, difference
 from .known import Change, KnownServer, change_of
@@ -26,6 +25,8 @@ State = Literal["configured", "listed", "connected", "called"]
 """How far it has come: a server is configured; its tools are listed, and known from then on; it is connected now; it,
 or the tool, has been called, now or earlier."""
 
+PARALLEL_STARTS = 8
+"""Servers that start at the same time."""
 CALLS_KEPT = 30.0
 """Seconds, at most, for which it is not written down that tools were called."""
 

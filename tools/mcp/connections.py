@@ -11,16 +11,14 @@ import importlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import BottegaError, NotSent, ServerError, ToolError
 from ...core.redaction import redact
-from ..tool import Tool, ToolContext, ToolResult
+from ..tool import ToolContext, ToolResult
 from .config import ServerConfig
-from .definitions import Closed, Listing, SessionLost, as_tool, clean
+from .definitions import Closed, Listing, SessionLost, clean
 from .process import ServerProcess, spawn
 
 if TYPE_CHECKING:
@@ -30,72 +28,11 @@ Json = Any
 Heard = Callable[[Sequence[Mapping[str, Json]], Sequence[str]], None]
 """Takes a server's tool definitions whenever they are heard, and what is wrong with the list, a sentence each."""
 Work = Callable[["Link"], Awaitable[ToolResult]]
-State = Literal["not started", "ready", "failed", "disabled"]
 
-PARALLEL_STARTS = 8
-"""Servers that are started at the same time."""
 LONGEST_PAUSE = 30.0
 """Seconds, at most, in which a server that keeps failing is not tried again."""
 LIST_PAUSE = 1.0
 """Seconds between two looks at the tools of a server that says they changed: it may say so all the time."""
-
-
-@dataclass(frozen=True)
-class ServerStatus:
-    """How a server is doing."""
-
-    name: str
-    state: State
-    transport: str
-    address: str
-    tools: int = 0
-    problems: tuple[str, ...] = ()
-
-
-class McpServers:
-    """The MCP servers of a configuration, used as one set of tools.
-
-        async with McpServers(read_config(folder), folder) as servers:
-            tools, problems = await servers.tools()
-
-    Entering starts nothing. A server starts when it is first asked for its tools, and again when it is needed after it
-    died; leaving ends them all, and no process stays behind. Of two configs with one name, the later counts.
-    """
-
-    def __init__(self, configs: Sequence[ServerConfig], workspace: str | Path) -> None:
-        slots = asyncio.Semaphore(PARALLEL_STARTS)
-        folder = Path(workspace).expanduser().resolve()
-        by_name = {config.name: config for config in configs}
-        self._tools: dict[str, list[Tool]] = {}
-        self._connections = [
-            Connection(config, folder, slots, partial(self._hear, name)) for name, config in by_name.items()
-        ]
-
-    async def __aenter__(self) -> McpServers:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(*(connection.close() for connection in self._connections))
-
-    async def tools(self) -> tuple[list[Tool], list[tuple[str, str]]]:
-        """The tools of all servers, started at once; and what is wrong, as (server name, message).
-
-        Never raises for a server: one that fails has no tools and a message.
-        """
-        await asyncio.gather(*(connection.ready() for connection in self._connections))
-        tools = [tool for c in self._connections if c.state == "ready" for tool in self._tools.get(c.config.name, ())]
-        return tools, [(c.config.name, problem) for c in self._connections for problem in c.problems]
-
-    def status(self) -> list[ServerStatus]:
-        """How each server is doing. Starts nothing."""
-        return [
-            ServerStatus(c.config.name, c.state, c.config.transport, c.config.address, c.count, c.problems)
-            for c in self._connections
-        ]
-
-    def _hear(self, server: str, definitions: Sequence[Mapping[str, Json]], problems: Sequence[str]) -> None:
-        connection = next(c for c in self._connections if c.config.name == server)
-        self._tools[server] = [as_tool(d, server, partial(connection.call, d["name"])) for d in definitions]
 
 
 class Connection:
@@ -103,11 +40,11 @@ class Connection:
 
     def __init__(self, config: ServerConfig, workspace: Path, slots: asyncio.Semaphore, heard: Heard) -> None:
         self.config = config
-        self.count = 0
-        """How many tools it has, while it is connected."""
         self.asks: Callable[[], Collection[str]] = tuple
         """What a server of the older protocol is told that it may ask of us, each time it starts."""
+        self._told: frozenset[str] = frozenset()
         self._link: Link | None = None
+        self._resting: asyncio.Task[None] | None = None
         self._heard = heard
         self._workspace = workspace
         self._slots = slots
@@ -124,17 +61,9 @@ class Connection:
         self._closed = False
 
     @property
-    def state(self) -> State:
-        if not self.config.enabled:
-            return "disabled"
-        if self._error or self.config.problem:
-            return "failed"
-        return "ready" if self._started and self._started.done() else "not started"
-
-    @property
     def connected(self) -> bool:
         """Whether a call can be sent at once."""
-        return self.state == "ready"
+        return not self._closed and self._error is None and self._started is not None and self._started.done()
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -143,16 +72,8 @@ class Connection:
             return (self.config.problem,)
         return ((str(self._error),) if self._error else ()) + self._dropped
 
-    async def ready(self) -> bool:
-        """Starts it where it is not running, and waits for it. Returns whether it can be used; never raises."""
-        try:
-            await self.connect()
-        except ServerError:
-            return False
-        return self.config.enabled
-
     async def connect(self, *, fresh: bool = False) -> None:
-        """Starts it where it is not running, and waits until it has told its tools; nothing where it is disabled.
+        """Starts it where it is not running, and waits until it has told its tools.
 
         With `fresh`, one that is running is asked for its tools again. Raises `ServerError` where it cannot be used.
         """
@@ -211,7 +132,7 @@ class Connection:
 
         Raises `NotSent` where it cannot be used.
         """
-        if self._link is None or self._error:
+        if self._link is None or self._error or self._resting:
             try:
                 await self._start()
             except ServerError as error:
@@ -238,12 +159,22 @@ class Connection:
         """Notes that a request was answered: after its next death it is started at once again."""
         self._failures = 0
 
+    @property
+    def told(self) -> frozenset[str]:
+        """What the server was told that it may ask of us, when it was started."""
+        return self._told
+
     async def rest(self) -> None:
         """Ends the server until it is needed again."""
-        if not self._closed and self.state == "ready":
-            await self.close()
-            self._owner = self._started = None
-            self._closed = False
+        if self._resting is None and self.connected:
+            self._resting = asyncio.create_task(self._end())
+            await asyncio.shield(self._resting)
+
+    async def _end(self) -> None:
+        assert self._owner
+        self._owner.cancel()
+        await asyncio.wait([self._owner])
+        self._owner = self._started = self._resting = None
 
     async def _look(self, link: Link) -> ToolResult:
         self._learn(await link.list_tools())
@@ -252,6 +183,8 @@ class Connection:
     async def close(self) -> None:
         """Ends the server. Waits until it is gone, even when cancelled meanwhile."""
         self._closed = True
+        if self._resting is not None:
+            await asyncio.shield(self._resting)
         cancelled = False
         while self._owner is not None and not self._owner.done():
             self._owner.cancel()
@@ -268,7 +201,9 @@ class Connection:
         if self.config.problem:
             raise ServerError(f"server {self.config.name!r} cannot be used: {self.config.problem}")
         if not self.config.enabled:
-            return
+            raise ServerError(f"server {self.config.name!r} cannot be used: it is not enabled")
+        if self._resting is not None:
+            await asyncio.shield(self._resting)
         while self._owner is not None:
             assert self._started
             if not (self._started.done() and self._error):
@@ -311,7 +246,6 @@ class Connection:
             # The first time it is tried again at once, then after 1, 2, 4 … seconds.
             pause = 0 if self._failures == 1 else min(LONGEST_PAUSE, 2.0 ** (self._failures - 2))
             self._not_before = time.monotonic() + pause
-            self.count = 0
         finally:
             self._link = None
             self._fail(why, started)
@@ -344,7 +278,7 @@ class Connection:
     async def _open_url(self, stack: AsyncExitStack) -> Link:
         from .link import over_http
 
-        return await stack.enter_async_context(over_http(self.config, self.asks()))
+        return await stack.enter_async_context(over_http(self.config, self._asks()))
 
     async def _open_process(self, stack: AsyncExitStack) -> Link:
         self._process = await stack.enter_async_context(spawn(self.config, self._workspace))
@@ -352,7 +286,7 @@ class Connection:
         link = await asyncio.to_thread(importlib.import_module, f"{__package__}.link")
         try:
             opened: Link = await stack.enter_async_context(
-                link.over_pipes(self._process, modern=self._modern, asks=self.asks())
+                link.over_pipes(self._process, modern=self._modern, asks=self._asks())
             )
             return opened
         except Closed:
@@ -362,8 +296,11 @@ class Connection:
                 raise
         return await self._open_process(stack)
 
+    def _asks(self) -> frozenset[str]:
+        self._told = frozenset(self.asks())
+        return self._told
+
     def _learn(self, listing: Listing) -> None:
-        self.count = len(listing.definitions)
         self._dropped = tuple(listing.problems)
         self._heard(list(listing.definitions.values()), self._dropped)
 

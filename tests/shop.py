@@ -49,9 +49,7 @@ DOCUMENT: dict[str, Any] = {
                 "description": "Order something for a customer; an order is open until it is sent.",
                 "tags": ["orders"],
                 "parameters": [{"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}}],
-                "requestBody": {
-                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NewOrder"}}}
-                },
+                "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/NewOrder"}}}},
                 "responses": {"201": {"$ref": "#/components/responses/Order"}},
             },
         },
@@ -150,7 +148,7 @@ class Shop(BaseHTTPRequestHandler):
         head, *rest = unquote(split.path).strip("/").split("/")
         getattr(self, f"on_{head.replace('.', '_').replace('-', '_')}", self.on_nothing)(request, body, rest)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = do  # noqa: N815
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = do
 
     def on_openapi_json(self, request: dict[str, Any], body: bytes, rest: list[str]) -> None:
         self.say(200, DOCUMENT)

@@ -42,7 +42,7 @@ class Client:
         self.secrets = secrets_of(config)
         """What must not be shown, in each of the forms in which it is sent."""
         self._config = config
-        self._client: AsyncClient | None = None
+        self._clients: dict[tuple[bool, bool], AsyncClient] = {}
 
     async def send(self, outgoing: Outgoing, base: str, most: int = MOST_BYTES) -> Answer:
         """The answer to a request, of at most `most` bytes, after redirects that stay with the server at `base`.
@@ -60,8 +60,8 @@ class Client:
 
     async def close(self) -> None:
         """Ends the connections; they are opened again when needed."""
-        client, self._client = self._client, None
-        if client is not None:
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
             await client.aclose()
 
     async def _exchanged(self, outgoing: Outgoing, base: str, most: int) -> Answer:
@@ -115,18 +115,18 @@ class Client:
         return request
 
     def _opened(self, base: str) -> AsyncClient:
-        if self._client is None:
+        local, secure = is_loopback(base), base.lower().startswith("https:")
+        if (local, secure) not in self._clients:
             import httpx
 
-            self._client = httpx.AsyncClient(
-                timeout=httpx.Timeout(
-                    None, connect=self._config.startup_timeout
-                ),  # who waits for all of it says how long
-                trust_env=not is_loopback(base),
+            self._clients[local, secure] = httpx.AsyncClient(
+                timeout=httpx.Timeout(None, connect=self._config.startup_timeout),  # the caller bounds the whole
+                trust_env=not local,
+                verify=secure,  # certificates take a while to be read
                 follow_redirects=False,
                 cookies=_no_cookies(),
             )
-        return self._client
+        return self._clients[local, secure]
 
 
 def secrets_of(config: ServerConfig) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ _KEPT: dict[str, type | tuple[type, ...]] = {
     "minProperties": int, "maxProperties": int, "examples": list, "deprecated": bool,
 }  # fmt: skip
 """Keywords that are taken over, where their value is of the right type; the others are left out or drawn."""
-_KINDS = {"string", "number", "integer", "boolean", "array", "object", "null"}
+_KINDS = ("string", "number", "integer", "boolean", "array", "object", "null")
 _WORDS = {"description", "examples", "deprecated", "default"}
 """Keywords that say something about a value and rule out none."""
 _INNER = ("properties", "anyOf", "oneOf", "allOf", "prefixItems")

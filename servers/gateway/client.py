@@ -18,6 +18,8 @@ Say = Callable[[str, Message], None]
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 _NEEDED = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
+ASKABLE = frozenset(_NEEDED.values())
+"""The capabilities of a client that let servers ask it something."""
 
 
 @dataclass(eq=False)
@@ -69,6 +71,11 @@ class Call:
             token if isinstance(token, str | int) else None,
             level if level in LEVELS else None,
         )
+
+    @property
+    def askable(self) -> frozenset[str]:
+        """What the client can be asked during the call."""
+        return ASKABLE.intersection(self.client.capabilities) if self.ask is not None else frozenset()
 
     def progress(self, done: float, total: float | None, message: str) -> None:
         """Tells the client how far it is, where it wants to be told."""

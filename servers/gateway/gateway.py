@@ -22,11 +22,11 @@ from ...tools.catalog import Catalog, CatalogStatus, Change
 from ...tools.catalog.definition import KeptTool
 from ...tools.mcp.connections import Connection
 from ...tools.mcp.definitions import Closed, SessionLost, clean
-from ...tools.mcp.wire import INTERNAL_ERROR, Message, Refused, encoded
+from ...tools.mcp.wire import INTERNAL_ERROR, MODERN, Message, Refused, encoded
 from ...tools.policy import Policy, Rule, Verdict
 from .approval import Approvals, Asked
 from .audit import AuditLog, measured
-from .client import Call, Client
+from .client import ASKABLE, Call, Client
 from .finding import Finder
 from .names import wire_names
 from .own import DESCRIPTIONS, described, found_text
@@ -386,6 +386,11 @@ class Gateway:
         call.idle, call.last = connection.config.tool_timeout, now + self._limits.longest
         for last in (False, True):
             link = await connection.link()
+            untold = link.version < MODERN and not call.askable <= connection.told
+            if untold and self._running[connection.config.name] == 1:
+                # It was started when nobody could be asked what this client can be.
+                await connection.rest()
+                link = await connection.link()
             check()
             try:
                 async with asyncio.timeout(min(call.idle, self._limits.longest)) as call.limit:
@@ -410,7 +415,7 @@ class Gateway:
         raise AssertionError("unreachable")
 
     def _asks(self) -> set[str]:
-        return {name for client in self._clients for name in client.capabilities}
+        return {name for client in self._clients for name in client.capabilities if name in ASKABLE}
 
     def _late(self, tool: Tool) -> str:
         connection = self._connections.get(tool.server)
@@ -439,13 +444,23 @@ class Gateway:
     async def _list(self) -> None:
         """Lists what was never listed. A server that cannot be listed is told of by `find_tools`."""
 
+        ending: set[asyncio.Task[None]] = set()
+
         def told(status: CatalogStatus) -> None:
             self._listed += 1
+            tool = next((tool for tool in self._catalog.tools() if tool.server == status.name), None)
+            if tool is not None and not self._running[status.name]:
+                # Fifty servers that wait for a first call take gigabytes.
+                source, _ = self._catalog.source(tool)
+                if isinstance(source, Connection):
+                    ending.add(asyncio.create_task(source.rest()))
 
         try:
             await self._catalog.refresh(told=told)
         except BottegaError as error:
             self._problem = str(error)
+        finally:
+            await asyncio.gather(*ending)
 
     async def _patience(self, call: Call, enough: Callable[[], bool]) -> None:
         """Waits a while for servers that are being listed for the first time, and tells the client how far that is."""

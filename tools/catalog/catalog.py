@@ -197,12 +197,7 @@ class Catalog:
         is not, or not any more, what was approved.
         """
         server = self._known(tool.server)
-
-        def check() -> None:
-            self._check(server, tool.name)
-            self._note_call(server.name, tool.name)
-
-        return self._source(server), check
+        return self._source(server), partial(self._before_sending, server, tool.name)
 
     def status(self) -> list[CatalogStatus]:
         """How each server is doing. Starts nothing."""
@@ -321,12 +316,12 @@ class Catalog:
         self, server: KnownServer, name: str, arguments: dict[str, Json], context: ToolContext
     ) -> ToolResult:
         self._check(server, name)
-
-        def check() -> None:
-            self._check(server, name)
-            self._note_call(server.name, name)
-
+        check = partial(self._before_sending, server, name)
         return await self._source(server).call(name, arguments, context, check)
+
+    def _before_sending(self, server: KnownServer, name: str) -> None:
+        self._check(server, name)
+        self._note_call(server.name, name)
 
     def _check(self, server: KnownServer, name: str) -> None:
         """Raises `ToolError` where a tool is not, or not any more, what was approved."""

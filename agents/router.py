@@ -131,7 +131,7 @@ class Router:
         Whether something can be done with a file of the workspace that it names is for the planner to find out.
         """
         specialists = [Known(one.name, one.description, one.examples) for one in context.specialists]
-        tools = await self._near(request, self._foreign(context.tools))
+        tools = await self._near(request, context.tools)
         found = await asyncio.to_thread(self.decide, request, specialists, tools)
         if found.kind == "cannot":
             files = context.workspace.files(limit=500)
@@ -161,10 +161,13 @@ class Router:
         return self._gates[new]
 
     async def _near(self, request: str, tools: Sequence[Tool]) -> Sequence[Tool]:
-        """The tools that the request is compared with: only the nearest one counts, and encoding all takes long."""
-        if self.finder is None or len(tools) <= NEAR:
-            return tools
-        return await self.finder.find_tools(request, tools, NEAR)
+        """The tools that are not the house's; of many those near to the request, as only the nearest one counts."""
+        foreign = self._foreign(tools)
+        if self.finder is None or len(foreign) <= NEAR:
+            return foreign
+        # All are searched, as the planner will search all: for one index, not two.
+        found = await self.finder.find_tools(request, tools, NEAR + len(tools) - len(foreign))
+        return self._foreign(found)[:NEAR]
 
     def _foreign(self, tools: Sequence[Tool]) -> Sequence[Tool]:
         """The tools that are not the house's."""

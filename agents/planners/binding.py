@@ -8,13 +8,15 @@ another tool, planned as a step before it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...models.house.retriever import PATH as RETRIEVER
 from ...models.house.retriever import RetrieverModel
 from ...models.house.slots import Card, Reading, SlotsModel, words
-from ...retrieval import ToolIndex, ToolSpec
+from ...retrieval import ToolIndex
 from ...tools import Tool
 from ..candidates import Earlier
 from ..filling import Filled, fill, inherit
@@ -26,8 +28,12 @@ from .lookups import KEYS, is_told, lookups, may_be_told
 CANDIDATES = 8
 """Tools that are read for a clause."""
 
-INDICES = 12
-"""Catalogs whose index is kept, those last searched: the whole one, and the few tools of each specialist."""
+AT_HAND, OF_THE_HOUSE, ELSEWHERE = 4, 3, 4
+"""Tools that are read beyond these where none of them is certain: of the servers in use for the request, of the house,
+and of others. A large server crowds out a small one by numbers alone."""
+
+SEATS, DEEP = 2, 400
+"""Most of those tools that are of one server; how many of the nearest they are looked for among."""
 
 READ_AT_ONCE, CERTAIN = 4, 0.9
 """Of these so many at a time, the nearest first, until one goes with the instruction as well as this."""
@@ -76,25 +82,33 @@ class Bound:
 class Binder:
     """Binds instructions to tools. Its indices follow the catalogs it is shown."""
 
-    def __init__(self, vectors: Path | None = None) -> None:
+    def __init__(self, vectors: Path | None = None, retriever: Path | None = None) -> None:
+        """`vectors` is a file that keeps those of tools; `retriever` is an adapter in place of the house's."""
         self._vectors = vectors
-        self._indices: dict[tuple[str, ...], ToolIndex] = {}
+        self._retriever = retriever or RETRIEVER
+        self._indexed: tuple[dict[str, Tool], ToolIndex | None] = ({}, None)
         self._slots: SlotsModel | None = None
 
     def bind(
-        self, instruction: str, earlier: Sequence[Earlier], tools: tuple[Tool, ...], files: tuple[str, ...]
+        self,
+        instruction: str,
+        earlier: Sequence[Earlier],
+        tools: tuple[Tool, ...],
+        files: tuple[str, ...],
+        servers: Collection[str] = (),
     ) -> Bound:
-        """Chooses a tool for an instruction and fills it; the choice is made jointly."""
+        """Chooses a tool for an instruction and fills it; the choice is made jointly.
+
+        `servers` are those that the request which the instruction is a part of seems to be for.
+        """
         previous = [e.instruction for e in earlier]
         elliptic = bool(previous) and len(instruction.split()) <= ELLIPTIC
         query = f"{previous[-1]} {instruction}" if elliptic else instruction
-        found = self.search(query, tools, CANDIDATES)
-        candidates = [tool for tool, _ in found]
+        found = self.search(query, tools, DEEP)
         nearness = {tool.id: score for tool, score in found}
         by_id = {t.id: t for t in tools}
-        if earlier and earlier[-1].tool in by_id:
-            last = by_id[earlier[-1].tool]
-            candidates = [last, *(t for t in candidates if t is not last)]
+        used = [by_id[e.tool] for e in reversed(earlier) if e.tool in by_id]
+        candidates = _shortlist([tool for tool, _ in found], used, servers)
         options = []
         for at in range(0, len(candidates), READ_AT_ONCE):
             some = candidates[at : at + READ_AT_ONCE]
@@ -189,18 +203,40 @@ class Binder:
     def search(self, query: str, tools: tuple[Tool, ...], limit: int) -> list[tuple[Tool, float]]:
         """The `limit` best tools for a query with their scores, best first."""
         by_id = {t.id: t for t in tools}
-        return [(by_id[hit.id], hit.score) for hit in self._index(tools).search(query, limit)]
+        return [(by_id[hit.id], hit.score) for hit in self._index(tools).search(query, limit, by_id)]
 
     def _index(self, tools: tuple[Tool, ...]) -> ToolIndex:
-        """The index of these tools, made when they are first searched."""
-        ids = tuple(t.id for t in tools)
-        found = self._indices.get(ids)
-        if found is None:
-            specs = [ToolSpec(t.id, t.server, t.name, t.description, t.input_schema) for t in tools]
-            found = ToolIndex.build(specs, self._vectors, RetrieverModel.open())
-        others = [(key, index) for key, index in self._indices.items() if key != ids]
-        self._indices = dict([*others[1 - INDICES :], (ids, found)])  # replaced as a whole: several threads search
-        return found
+        """An index that has these tools, and those that were searched before."""
+        known, index = self._indexed
+        if index is None or any((one := known.get(t.id)) is not t and one != t for t in tools):
+            known = {**known, **{t.id: t for t in tools}}
+            if index is None:
+                index = ToolIndex.build(known.values(), self._vectors, RetrieverModel.open(self._retriever))
+            else:
+                index = index.sync(known.values())
+            self._indexed = known, index  # replaced as a whole: several threads search
+        return index
+
+
+def _shortlist(found: Sequence[Tool], used: Sequence[Tool], servers: Collection[str]) -> list[Tool]:
+    """The tools that are read, in their order, of those that a search found.
+
+    `used` are the tools of the steps before, the latest first: that one may be meant again. `servers` are in use too.
+    """
+    nearest = list(found[:CANDIDATES])
+    if used:
+        nearest = [used[0], *(t for t in nearest if t is not used[0])]
+    in_use = {*servers, *(tool.server for tool in used)}
+    seats = Counter(tool.server for tool in nearest)
+    left = {"at hand": AT_HAND, "house": OF_THE_HOUSE, "elsewhere": ELSEWHERE}
+    more: dict[str, list[Tool]] = {where: [] for where in left}
+    for tool in found[CANDIDATES:]:
+        where = "at hand" if tool.server in in_use else "elsewhere" if tool.remote else "house"
+        if left[where] and seats[tool.server] < SEATS and tool not in nearest:
+            left[where] -= 1
+            seats[tool.server] += 1
+            more[where].append(tool)
+    return [*nearest, *(tool for some in more.values() for tool in some)]
 
 
 def _configured_first(options: list[Filled]) -> list[Filled]:

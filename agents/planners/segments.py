@@ -39,6 +39,9 @@ SHORT = 10
 CLEAR = 0.7
 """Fit of another tool from which a clause is none that says only what is different."""
 
+NEAREST = 6
+"""Tools nearest to the whole request whose servers it seems to be for."""
+
 LONGEST = 16
 """Most words of a clause that says only what is different from the one before."""
 
@@ -99,12 +102,15 @@ class Segmenter:
         self._tools = tools
         self._by_id = {t.id: t for t in tools}
         self._files = files
+        self._servers: frozenset[str] = frozenset()
         self._found: list[Segment] = []
         self._count = 0
 
     def segments(self, clauses: Sequence[Clause]) -> list[Segment]:
         """The segments of these clauses, in their order."""
         left = list(clauses)
+        if len(left) > 1:  # the request as a whole says more of what it is about than any part of it
+            self._servers = frozenset(t.server for t, _ in self._binder.search(self._request, self._tools, NEAREST))
         while left:
             clause = left.pop(0)
             bound = self._bind(clause.text, self._found)
@@ -129,7 +135,8 @@ class Segmenter:
 
     def _bind(self, text: str, before: Sequence[Segment]) -> Bound:
         written = (path for s in before for path in self._written(s.bound))
-        return self._binder.bind(text, [s.earlier() for s in before], self._tools, (*self._files, *written))
+        files = (*self._files, *written)
+        return self._binder.bind(text, [s.earlier() for s in before], self._tools, files, self._servers)
 
     def _written(self, bound: Bound) -> list[str]:
         if bound.filled is None or bound.filled.tool.annotations.read_only:

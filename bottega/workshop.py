@@ -19,7 +19,7 @@ from .core.errors import PlanError, UsageError
 from .graphs.approvals import Approve
 from .graphs.events import Emit, Event, Level
 from .graphs.run import Crew, Run
-from .keeping import catalog_folder, keep_rule, open_ledger, read_rules
+from .keeping import catalog_folder, keep_rule, open_ledger, own_retriever, read_rules
 from .minds import Minds, PlannerName, minds_of
 from .tools import Tool, Toolset, Workspace
 from .tools.policy import Policy, Rule
@@ -112,6 +112,7 @@ class Bottega:
         self._ledger: Ledger | None = None
         self._unkept: tuple[tuple[Level, str], ...] = ()
         self._minds: Minds | None = None
+        self._unused: tuple[tuple[Level, str], ...] = ()
         self._recall: Recalling | None = None
         self._concurrency = concurrency
         self._house: tuple[Tool, ...] | None = None
@@ -249,9 +250,7 @@ class Bottega:
 
     async def close(self) -> None:
         """Ends the servers and what still runs. The workshop can be used again; it starts them anew."""
-        loop = asyncio.get_running_loop()
-        if (catalog := self._catalogs.pop(loop, None)) is not None:
-            await catalog.close()
+        await self._close_catalog()
         if self._minds is not None and self._minds.chat is not None:
             chat, self._minds = self._minds.chat, None
             await chat.close()
@@ -305,7 +304,7 @@ class Bottega:
             budget=self._budget,
             ledger=ledger,
             concurrency=self._concurrency,
-            notices=(*self._unkept, *self.notices),
+            notices=(*self._unkept, *self._unused, *self.notices),
         )
 
     def _remember(self, rule: Rule) -> None:
@@ -332,7 +331,9 @@ class Bottega:
     def _thinking(self) -> Minds:
         """Who plans, routes, binds and searches; made when first needed."""
         if self._minds is None:
-            self._minds = minds_of(self._planner, self._router, self._model, self.workspace.root)
+            retriever, problem = own_retriever(self.workspace)
+            self._unused = (("warning", problem),) if problem is not None else ()
+            self._minds = minds_of(self._planner, self._router, self._model, self.workspace.root, retriever)
         return self._minds
 
     def _kept(self) -> Ledger:
@@ -400,8 +401,13 @@ class Bottega:
             weakref.finalize(self, self._thread.close)
         return self._thread.run(work)
 
+    async def _close_catalog(self) -> None:
+        if (catalog := self._catalogs.pop(asyncio.get_running_loop(), None)) is not None:
+            await catalog.close()
+
     def _close_thread(self) -> None:
         if self._thread is not None:
+            self._thread.run(self._close_catalog())
             self._thread.close()
             self._thread = None
 

@@ -259,6 +259,19 @@ def test_one_workshop_uses_its_servers_from_several_event_loops(tmp_path: Path) 
     asyncio.run(bottega.close())
 
 
+def test_it_is_kept_what_was_called(tmp_path: Path) -> None:
+    step = Step(id="s1", instruction="echo", tool="echo/echo", arguments={"word": "abc"})
+    with workshop(tmp_path, step, servers=servers(tmp_path)) as bottega:
+        assert bottega.run("go").status == "succeeded"
+
+    async def states() -> dict[str, str]:
+        async with Bottega(tmp_path, servers=servers(tmp_path)) as bottega:
+            catalog = bottega.known_servers()
+            return {tool.name: catalog.tool_status(tool.id).state for tool in catalog.tools()}
+
+    assert asyncio.run(states()) == {"echo": "called", "shout": "listed"}
+
+
 def test_a_dead_server_is_one_notice_and_harms_nobody_else(tmp_path: Path) -> None:
     dead = {"dead": {"command": sys.executable, "args": ["-c", "raise SystemExit(3)"]}}
 

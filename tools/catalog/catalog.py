@@ -140,9 +140,9 @@ class Catalog:
         """
         offered = self._offered()
         if (found := offered.get(name)) is None:
-            for held in self.held_back():
-                if name in (held.id, held.id.partition("/")[2]):
-                    raise _refusal(held)
+            for entry in [entry for server in self._servers.values() for entry in server.current if entry.held]:
+                if name in (entry.id, entry.name):
+                    raise _refusal(_held(entry))
             found = named(name, offered.values())
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,11 @@ class Finder:
             return await asyncio.to_thread(index.search, query, count, within)
 
     def _indexed(self, tools: Sequence[Tool]) -> ToolIndex:
+        from ...core.errors import ToolIndexError
         from ...retrieval import ToolIndex
 
-        return ToolIndex.build(tools, self._path) if self._index is None else self._index.sync(tools)
+        index = self._index
+        if index is None and self._path is not None:
+            with suppress(ToolIndexError):  # there is none yet, or one of another version
+                index = ToolIndex.open(self._path)
+        return ToolIndex.build(tools, self._path) if index is None else index.sync(tools)

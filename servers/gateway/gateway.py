@@ -448,12 +448,8 @@ class Gateway:
 
         def told(status: CatalogStatus) -> None:
             self._listed += 1
-            tool = next((tool for tool in self._catalog.tools() if tool.server == status.name), None)
-            if tool is not None and not self._running[status.name]:
-                # Fifty servers that wait for a first call take gigabytes.
-                source, _ = self._catalog.source(tool)
-                if isinstance(source, Connection):
-                    ending.add(asyncio.create_task(source.rest()))
+            # Fifty servers that wait for a first call take gigabytes.
+            ending.add(asyncio.create_task(self._end(status.name)))
 
         try:
             await self._catalog.refresh(told=told)
@@ -461,6 +457,14 @@ class Gateway:
             self._problem = str(error)
         finally:
             await asyncio.gather(*ending)
+
+    async def _end(self, server: str) -> None:
+        """Ends a server until it is called, unless it is being called."""
+        tool = next((tool for tool in self._catalog.tools() if tool.server == server), None)
+        if tool is not None and not self._running[server]:
+            source, _ = self._catalog.source(tool)
+            if isinstance(source, Connection):
+                await source.rest()
 
     async def _patience(self, call: Call, enough: Callable[[], bool]) -> None:
         """Waits a while for servers that are being listed for the first time, and tells the client how far that is."""

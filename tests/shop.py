@@ -208,9 +208,12 @@ class Shop(BaseHTTPRequestHandler):
         self.say(200 if calls > 1 else 429, {"calls": calls}, **{"Retry-After": "0"})
 
     def on_moved(self, request: dict[str, Any], body: bytes, rest: list[str]) -> None:
-        """To `/echo` here, or to where the query says."""
-        where = request["query"] or "/echo/moved"
+        """To `/echo` here, or to where the rest of the path says."""
+        where = "/".join(rest[1:]) or "/echo/moved"
         self.say(int(rest[0]), None, Location=where)
+
+    def on_round(self, request: dict[str, Any], body: bytes, rest: list[str]) -> None:
+        self.say(302, None, Location=request["path"])
 
     def on_cookie(self, request: dict[str, Any], body: bytes, rest: list[str]) -> None:
         self.say(200, request, **{"Set-Cookie": "session=1"})
@@ -237,6 +240,7 @@ class ShopServer(ThreadingHTTPServer):
     """The shop; `requests` are those that it got."""
 
     daemon_threads = True
+    request_queue_size = 256
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Shop)

@@ -228,14 +228,13 @@ def _check_api(name: str, entry: dict[str, Any], folder: Path) -> None:
 
     async def work() -> int:
         async with Catalog.open([config], folder) as catalog:
-            changes = await catalog.refresh()
-            problems = catalog.problems()
-        if not changes:
-            message = "; ".join(problem for _, problem in problems) or "its document describes no operations"
-            raise UsageError(message)
-        for server, problem in problems:
-            _tell(server, problem)
-        print(f"{sum(len(change.added) for change in changes)} operations of {name} are tools", file=sys.stderr)
+            try:
+                await catalog.connect(name)
+            except ServerError as error:
+                raise UsageError(error.message, hint=error.hint) from None
+            for server, problem in catalog.problems():
+                _tell(server, problem)
+            print(f"{len(catalog.tools())} operations of {name} are tools", file=sys.stderr)
         return 0
 
     run_async(work())

@@ -46,7 +46,7 @@ def result_of(response: Response, body: bytes, cut: bool) -> ToolResult:
         return ToolResult(f"[{clean(media)}, {'more than ' if cut else ''}{len(body)} bytes]")
     text = _decoded(response, body)
     if cut:
-        text = f"{text[:MAX_TEXT]}\n[cut here: the answer has more than {MOST_BYTES:,} bytes]"
+        text = f"{text[: MAX_TEXT - 100]}\n[cut here: the answer has more than {MOST_BYTES:,} bytes]"
     result = as_result({"content": [{"type": "text", "text": text}]})
     if kind != "json" or cut:
         return replace(result, data=None)

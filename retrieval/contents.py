@@ -89,7 +89,7 @@ def renewed(old: Contents, listing: Listing, keys: Bytes) -> Contents:
 
 
 def form() -> str:
-    """Names the way texts are made of tools: an index of another form has to be built again."""
+    """Names the way a tool is taken apart: an index of another form has to be built again."""
     sample = ToolSpec(
         "a/find_it",
         "a",
@@ -97,7 +97,8 @@ def form() -> str:
         "Finds it. " * 99,
         {"properties": {"what": {"type": "string", "description": "the thing " * 99}, "limit": {"type": "integer"}}},
     )
-    return _digest(repr([DENSE, LEXICAL, dense_texts(sample), lexical_texts(sample)])).hex()
+    arrays = sorted(Postings.of([], len(LEXICAL)).arrays)
+    return _digest(repr([DENSE, LEXICAL, dense_texts(sample), lexical_texts(sample), arrays])).hex()
 
 
 def _digest(text: str) -> bytes:

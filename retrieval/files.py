@@ -1,5 +1,7 @@
 """The on-disk form of an index: a folder that another process, a kill or a full disk never leaves half changed.
 
+After power loss checksums tell whether it is whole; it can always be built again, so nothing waits for the disk.
+
 manifest.json    which generation counts, its form and the checksum of each file; replaced as a whole
 GENERATION/      arrays of numpy, read by memory-mapping; tools.jsonl; never changed once it is there
 unfinished.bin   vectors of a build that is not done, in blocks, by text
@@ -31,7 +33,7 @@ from .lexical import Postings
 from .spec import ToolSpec
 
 FORMAT = 1
-_LEXICAL = ("starts", "places", "times", "weights", "lengths")
+_LEXICAL = ("starts", "places", "times", "weights", "lengths", "totals")
 _ARRAYS = ("hashes", "keys", "servers", "offsets", *_LEXICAL)
 _VECTORS = ("matrix", "narrow")
 _BLOCK = struct.Struct("<4sIII")  # magic, records, width of a vector, checksum of what follows
@@ -97,7 +99,7 @@ def write(
         (part / "tools.jsonl").write_bytes(b"".join(lines))
         words = {"ids": list(contents.ids), "terms": list(contents.lexical.terms)}
         (part / "words.json").write_text(json.dumps(words), "utf-8")
-        files = {path.name: _checksum(path, sync=True) for path in sorted(part.iterdir())}
+        files = {path.name: _checksum(path) for path in sorted(part.iterdir())}
         manifest = {
             "format": FORMAT,
             "generation": name,
@@ -106,7 +108,9 @@ def write(
             "files": files,
         }
         part.rename(folder / name)
-        _replace(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
+        listed = folder / "manifest.json.part"
+        listed.write_text(json.dumps(manifest, indent=1), "utf-8")
+        listed.replace(folder / "manifest.json")
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -224,12 +228,12 @@ def _read(place: Path, manifest: Mapping[str, Any]) -> Kept:
     for name, checksum in manifest["files"].items():
         if _checksum(place / name) != checksum:
             raise ValueError(f"{name} is not what was written")
-    arrays = {name: _mapped(place / f"{name}.npy") for name in _ARRAYS}
+    arrays = {name[:-4]: _mapped(place / name) for name in manifest["files"] if name.endswith(".npy")}
     words = json.loads((place / "words.json").read_bytes())
-    lexical = Postings(words["terms"], {name: arrays[name] for name in _LEXICAL})
-    tools = _KeptTools(place / "tools.jsonl", arrays["offsets"])
-    contents = Contents(tools, words["ids"], arrays["hashes"], arrays["keys"], arrays["servers"], lexical)
-    vectors = {name: _mapped(place / f"{name}.npy") for name in _VECTORS if f"{name}.npy" in manifest["files"]}
+    tools = _KeptTools(place / "tools.jsonl", arrays.pop("offsets"))
+    hashes, keys, servers = (arrays.pop(name) for name in ("hashes", "keys", "servers"))
+    vectors = {name: arrays.pop(name) for name in ("matrix", "narrow") if name in arrays}
+    contents = Contents(tools, words["ids"], hashes, keys, servers, Postings(words["terms"], arrays))
     return Kept(place.name, manifest["about"], contents, vectors)
 
 
@@ -237,24 +241,13 @@ def _mapped(path: Path) -> NDArray[Any]:
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # slices of a plain array are cheaper
 
 
-def _checksum(path: Path, sync: bool = False) -> list[int]:
-    """Size and CRC-32 of a file; with `sync` it is on the disk before that."""
+def _checksum(path: Path) -> list[int]:
+    """Size and CRC-32 of a file."""
     with path.open("rb") as f:
-        if sync:
-            os.fsync(f.fileno())
         crc = size = 0
         while data := f.read(1 << 20):
             crc, size = zlib.crc32(data, crc), size + len(data)
     return [size, crc]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as f:
-        f.write(content)
-        f.flush()
-        os.fsync(f.fileno())
-    part.replace(path)
 
 
 def _block(data: bytes, at: int) -> tuple[list[bytes], NDArray[np.float32], int] | None:

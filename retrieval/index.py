@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from .encoding import Encoding, QuickRetriever, text_key
 from .fields import DENSE, LEXICAL, dense_texts
 from .files import Unfinished, current, locked, read, write
 from .order import top
-from .scoring import Array, Evidence, Ints, rank
+from .parts import parts_of
+from .scoring import Array, Evidence, Ints, Part, rank
 from .spec import Described, ToolHit, ToolSpec
 from .stores import MatrixStore, Store
 from .vectors import cached
@@ -74,6 +76,11 @@ class ToolIndex:
     def tools(self) -> Sequence[ToolSpec]:
         """All tools, in order. In an index that was opened, one is read from the disk when it is asked for."""
         return self._contents.tools
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of `tools`."""
+        return self._contents.ids
 
     def __len__(self) -> int:
         return len(self._contents)
@@ -148,16 +155,18 @@ class ToolIndex:
         size = len(self) if places is None else len(places)
         if not size or not queries:
             return [[] for _ in queries]
-        vectors = self._encoding.encode_requests(queries)
+        asked = [(query, *parts_of(query)) for query in queries]
+        vectors = self._encoding.encode_requests([text for texts in asked for text in texts])
         found = []
-        step = max(1, MEMORY // (4 * size * len(DENSE)))
-        for start in range(0, len(queries), step):
-            some = queries[start : start + step]
-            for evidence in self._evidence(some, vectors[start : start + step], places):
+        step, done = max(1, MEMORY // (4 * size * len(DENSE))), 0
+        for some in _batches(asked, step):
+            rows = sum(map(len, some))
+            for evidence in self._evidence(some, vectors[done : done + rows], places):
                 best, scores = rank(evidence, k)
                 chosen = best if places is None else places[best]
                 tools = [self._contents.tools[int(place)] for place in chosen]
                 found.append([ToolHit(tool.id, float(s), tool) for tool, s in zip(tools, scores, strict=True)])
+            done += rows
         return found
 
     def explain(self, query: str, id: str) -> Explanation:
@@ -165,20 +174,24 @@ class ToolIndex:
         at = self._contents.place.get(id)
         if at is None:
             raise UsageError(f"there is no tool {id!r} in the index", hint="bottega tools search finds tools")
-        vector = self._encoding.encode_requests([query])
-        (evidence,) = self._evidence([query], vector, None)
+        evidence = self.evidence(query)
         order, scores = rank(evidence, len(self))
         place = int(np.flatnonzero(order == at)[0])
-        exact = self._store.cosines(vector, np.array([at]))[0, :, 0]
         return Explanation(
             id,
             float(scores[place]),
             place + 1,
-            dict(zip(DENSE, exact.tolist(), strict=True)),
+            dict(zip(DENSE, evidence.dense[:, at].tolist(), strict=True)),
             dict(zip(LEXICAL, evidence.lexical[:, at].tolist(), strict=True)),
             dict(zip(LEXICAL, self._contents.lexical.words(query, at), strict=True)),
             float(evidence.coverage[at]),
         )
+
+    def evidence(self, query: str) -> Evidence:
+        """All that is known of each tool for a query: what the order is made of. The index is not empty."""
+        texts = (query, *parts_of(query))
+        (found,) = self._evidence([texts], self._encoding.encode_requests(texts), None)
+        return found
 
     def _places(self, within: Collection[str] | None) -> Ints | None:
         if within is None:
@@ -186,18 +199,25 @@ class ToolIndex:
         known = self._contents.place
         return np.array(sorted({known[id] for id in within if id in known}), np.int64)
 
-    def _evidence(self, queries: Sequence[str], vectors: Array, places: Ints | None) -> Iterable[Evidence]:
+    def _evidence(self, asked: Sequence[tuple[str, ...]], vectors: Array, places: Ints | None) -> Iterable[Evidence]:
+        """What is known for each query, which stands before its parts; a vector for each of all these texts."""
         words = self._contents.lexical
-        servers = self._contents.servers
-        one = words.scores(queries[0]) if len(queries) == 1 else None
-        also = top(one[0], WORDED) if one is not None and places is None else None
-        for query, dense in zip(queries, self._store.cosines(vectors, places, also), strict=True):
-            lexical = words.scores(query) if one is None else one
-            coverage = words.coverage(query)
-            if places is None:
-                yield Evidence(query, dense, lexical, coverage, servers)
-            else:
-                yield Evidence(query, dense, lexical[:, places], coverage[places], servers[places])
+        also = top(words.score(asked[0][0]), WORDED) if len(vectors) == 1 and places is None else None
+        dense = self._store.cosines(vectors, places, also)
+        kept = slice(None) if places is None else places
+        for texts, first in zip(asked, accumulate(map(len, asked), initial=0), strict=False):
+            yield Evidence(
+                texts[0],
+                dense[first],
+                words.scores(texts[0])[:, kept],
+                words.coverage(texts[0])[kept],
+                words.share(texts[0], LEXICAL.index("name"))[kept],
+                words.share(texts[0], LEXICAL.index("description"))[kept],
+                [
+                    Part(row[0], words.score(text)[kept], words.coverage(text)[kept])
+                    for text, row in zip(texts[1:], dense[first + 1 :], strict=False)
+                ],
+            )
 
     @classmethod
     def _in_memory(
@@ -296,6 +316,17 @@ class _Caching:
 
     def encode_tools(self, texts: Sequence[str]) -> Array:
         return cached(self._path, texts, self.version, self._encoding.encode_tools)
+
+
+def _batches(asked: Sequence[tuple[str, ...]], most: int) -> Iterable[list[tuple[str, ...]]]:
+    """Queries with their parts, as many together as have `most` texts, or one that has more."""
+    some: list[tuple[str, ...]] = []
+    for texts in asked:
+        if some and sum(map(len, some)) + len(texts) > most:
+            yield some
+            some = []
+        some.append(texts)
+    yield some
 
 
 def _no_vectors() -> MatrixStore:

@@ -63,7 +63,7 @@ class Postings:
 
     `terms` are sorted. The postings of term t in field f begin at `arrays["starts"][t * fields + f]` and end where the
     next ones begin: `places` (positions of texts, rising), `times` (how often it is there), `weights` (its BM25).
-    `lengths` (fields, texts) are in terms.
+    `lengths` (fields, texts) are in terms, `totals` (fields, texts) the rarities of a text's terms together.
     """
 
     def __init__(self, terms: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -107,21 +107,32 @@ class Postings:
 
     def scores(self, query: str) -> NDArray[np.float32]:
         """BM25 of every text in each field, (fields, texts)."""
-        found = np.zeros((self.fields, self.size), np.float32)
+        return np.stack([self.score(query, field) for field in range(self.fields)])
+
+    def score(self, query: str, field: int = 0) -> NDArray[np.float32]:
+        """BM25 of every text in one field, (texts,)."""
+        found = np.zeros(self.size, np.float32)
         for number in self._numbers(query):
-            for field in range(self.fields):
-                places, weights = self._postings(number, field)
-                found[field, places] += weights
+            places, weights = self._postings(number, field)
+            found[places] += weights
         return found
 
     def coverage(self, query: str, field: int = 0) -> NDArray[np.float32]:
         """The share of the query's terms that each text has in a field, a rare term counting more; (texts,), 0..1."""
-        asked = {term: self.rarity(term, field) for term in set(terms(query))}
+        asked = sum(self.rarity(term, field) for term in set(terms(query)))
+        return self._common(query, field) / np.float32(asked or 1)
+
+    def share(self, query: str, field: int) -> NDArray[np.float32]:
+        """The share of each text's terms in a field that the query has, a rare term counting more; (texts,), 0..1."""
+        return self._common(query, field) / np.maximum(self.arrays["totals"][field], np.float32(1e-6))
+
+    def _common(self, query: str, field: int) -> NDArray[np.float32]:
+        """The summed rarity of the terms that each text has in common with the query."""
         found = np.zeros(self.size, np.float32)
-        for term, rarity in asked.items():
-            if term in self._number:
-                found[self._postings(self._number[term], field)[0]] += rarity
-        return found / np.float32(sum(asked.values()) or 1)
+        for number in self._numbers(query):
+            places = self._postings(number, field)[0]
+            found[places] += _rarity(self.size, len(places))
+        return found
 
     def rarity(self, term: str, field: int = 0) -> float:
         """The inverse document frequency of a term (a stem) in a field."""
@@ -188,12 +199,15 @@ def _made(counts: _Counts) -> Postings:
     np.cumsum(np.bincount(keys, minlength=len(starts) - 1), out=starts[1:])
     average = counts.lengths.mean(1, keepdims=True).clip(1e-6) if size else np.ones((fields, 1))
     norms = K1 * (1 - B + B * counts.lengths / average)
-    weights = _rarity(size, np.diff(starts))[keys] * times * (K1 + 1) / (times + norms[keys % fields, places])
+    rarities = _rarity(size, np.diff(starts))[keys]
+    weights = rarities * times * (K1 + 1) / (times + norms[keys % fields, places])
+    totals = np.bincount((keys % fields) * size + places, rarities, fields * size).reshape(fields, size)
     arrays = {
         "starts": starts,
         "places": places.astype(np.int32),
         "times": times.astype(np.uint16),
         "weights": weights.astype(np.float32),
         "lengths": counts.lengths,
+        "totals": totals.astype(np.float32),
     }
     return Postings(vocabulary, arrays)

@@ -11,7 +11,7 @@ from ..encoder import Encoder, open_encoder
 from .slots import words
 
 PATH = Path(__file__).parent / "retriever.safetensors"
-REQUEST_TOKENS, TOOL_TOKENS = 64, 112
+REQUEST_TOKENS, TOOL_TOKENS = 160, 112
 EARLY_LAYERS, WIDTH = 3, 128
 """Layers and dimensions of the smaller form, whose vectors are the mean of the third layer times `early`."""
 

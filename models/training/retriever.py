@@ -30,7 +30,7 @@ from ..backbone import HIDDEN, LAYERS
 from ..cards import Card as ModelCard
 from ..cards import Source
 from ..encoder import CLS, SEP, Encoder, open_encoder
-from ..house.retriever import EARLY_LAYERS, PATH, REQUEST_TOKENS, WIDTH, RetrieverModel, tool_text
+from ..house.retriever import EARLY_LAYERS, PATH, WIDTH, RetrieverModel, tool_text
 from ..house.slots import Card, words
 from . import options, public
 from .corpus import house_cards, read_servers, singles
@@ -46,7 +46,8 @@ BY_SERVER = {"servers", "said", "grammar"}
 """Sources whose batches have several tools of one server: tools that are told apart only by what they do."""
 JOINED = 0.15
 """How often two requests are said in one."""
-TOOL_TOKENS = 88
+REQUEST_TOKENS, TOOL_TOKENS = 112, 88
+"""Longer ones are cut while training; `house.retriever` says what is cut in use."""
 SCALE = 20.0
 ALIKE = 0.55
 """Share of common words from which two tools count as the same."""

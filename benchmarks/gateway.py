@@ -3,8 +3,8 @@
     python benchmarks/gateway.py [--fastmcp PYTHON] [--mcp-proxy PYTHON] [--calls N] [--leak N] [--only PART]
 
 PYTHON is that of an environment with fastmcp, or with mcp-proxy; without one its rows are left out. All are asked in
-turns, a block of calls each, so that whatever else the machine does falls on all of them. Times are the client's; CPU is
-that of the processes between, the server included, from /proc. Ends with 1 where a target is missed.
+turns, a block of calls each, so that whatever else the machine does falls on all of them. Times are the client's; CPU
+is that of the processes between, the server included, from /proc. Ends with 1 where a target is missed.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ async def _subjects(
         own = [pid for pid in children(os.getpid()) if pid not in before] if command is not None else []
         return Subject(name, client, tool, lambda: [p for root in [*own, *pids] for p in [root, *children(root)]])
 
-    quiet = stack.enter_context(Path(os.devnull).open("w"))
+    quiet = stack.enter_context(Path(os.devnull).open("w"))  # noqa: ASYNC230, SIM115
     backend = [PYTHON, SERVER]
     entry: dict[str, Any] = {"command": PYTHON, "args": [SERVER]}
     behind: list[int] = []
@@ -269,8 +269,8 @@ async def leaks(folder: Path, count: int) -> bool:
 
 async def all_listed(talk: Talk) -> str:
     """Searches until the gateway knows all its servers; the last answer."""
-    while "listed so far" in (text := await talk.text("find_tools", {"query": "a tool that counts parcels"})):
-        await asyncio.sleep(0.2)  # noqa: ASYNC110
+    while "listed so far" in (text := await talk.text("find_tools", {"query": "count parcels"})):  # noqa: ASYNC110
+        await asyncio.sleep(0.2)
     return text
 
 

@@ -211,7 +211,7 @@ class Gateway:
             tool = self._tool(wanted)
         except BottegaError:
             # Perhaps its server is only just being listed.
-            await self._patience(call, lambda: self._has(wanted))
+            await self._patience(None, lambda: self._has(wanted))
             try:
                 tool = self._tool(wanted)
             except BottegaError as error:
@@ -466,12 +466,12 @@ class Gateway:
             if isinstance(source, Connection):
                 await source.rest()
 
-    async def _patience(self, call: Call, enough: Callable[[], bool]) -> None:
-        """Waits a while for servers that are being listed for the first time, and tells the client how far that is."""
+    async def _patience(self, call: Call | None, enough: Callable[[], bool]) -> None:
+        """Waits a while for servers that are being listed for the first time, and tells `call` how far that is."""
         end = time.monotonic() + PATIENCE
         shown = -1
         while self._listing and not self._listing.done() and not enough() and time.monotonic() < end:
-            if self._listed != shown:
+            if call is not None and self._listed != shown:
                 shown = self._listed
                 call.progress(shown, self._due, f"{shown} of {self._due} servers are listed")
             await asyncio.wait([self._listing], timeout=0.05)

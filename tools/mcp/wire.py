@@ -30,7 +30,7 @@ _ENVELOPE = (VERSION_KEY, INFO_KEY, CAPABILITIES_KEY)
 METHOD_NOT_FOUND = -32601
 INTERNAL_ERROR = -32603
 
-_BURST = 500
+_BURST = 2000
 """Messages that nobody asked for, in one second, after which a server is read more slowly."""
 
 
@@ -194,10 +194,8 @@ class PipeWire:
         if now - self._second >= 1:
             self._second, self._uncalled = now, 0
         self._uncalled += 1
-        if self._uncalled > _BURST:
-            await asyncio.sleep(0.02)
-        elif self._uncalled % 20 == 0:
-            await asyncio.sleep(0)
+        if self._uncalled % 10 == 0:
+            await asyncio.sleep(0.005 if self._uncalled > _BURST else 0)
 
     def close(self) -> None:
         """Tells everybody who waits that the connection is gone."""

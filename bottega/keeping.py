@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FOLDER = ".bottega"
 NAME = "runs.db"
 CATALOG = "catalog"
+MODELS = "models"
 DECISIONS = ("allow", "ask", "deny")
 
 
@@ -55,6 +56,34 @@ def catalog_folder(workspace: Workspace) -> Path | None:
     """Where the tools of the folder's servers are kept; None where nothing is to be written through a link."""
     folder = workspace.root / FOLDER
     return None if folder.is_symlink() else folder / CATALOG
+
+
+def models_folder(workspace: Workspace) -> Path | None:
+    """Where the folder's own models are kept; None where nothing is to be written through a link."""
+    folder = workspace.root / FOLDER
+    return None if folder.is_symlink() else folder / MODELS
+
+
+def own_retriever(workspace: Workspace) -> tuple[Path | None, str | None]:
+    """The file of the folder's own retriever, where it has one that works; and what there is to tell about it."""
+    folder = models_folder(workspace)
+    if folder is None or not (folder / "retriever").is_dir():
+        return None, None
+    from .models.adapters import Adapter
+    from .models.house.retriever import PATH
+    from .models.registry import newest, read_adapter
+
+    found = newest("retriever", folder)
+    if found is None:
+        return None, None
+    try:
+        heads = {name: head.shape for name, head in read_adapter(found).heads.items()}
+        if heads == {name: head.shape for name, head in Adapter.load(PATH).heads.items()}:
+            return found.weights, None
+        why = "it was made for another version of Bottega"
+    except BottegaError as error:
+        why = error.message
+    return None, f"the folder's own retriever is not used: {why} (to make it again: bottega train retriever)"
 
 
 def _usable(ledger: Ledger) -> Ledger:

@@ -42,9 +42,15 @@ class Minds:
 
 
 def minds_of(
-    planner: Planner | PlannerName, router: Router | None, model: str | ChatClient | None, workspace: Path
+    planner: Planner | PlannerName,
+    router: Router | None,
+    model: str | ChatClient | None,
+    workspace: Path,
+    retriever: Path | None = None,
 ) -> Minds:
     """The minds of a workshop in a folder, whose workflows the planner of the house knows.
+
+    `retriever` is the adapter by which it searches tools, where it is not the house's.
 
     Raises `UsageError` for a model that cannot be, `ConfigError` for a workflow that cannot be read.
     """
@@ -63,7 +69,7 @@ def minds_of(
 
     from .agents.planners.house import HousePlanner
 
-    house = HousePlanner(user_cache_path("bottega") / "vectors.npz")
+    house = HousePlanner(user_cache_path("bottega") / "vectors.npz", retriever)
     if planner == "none":
         return Minds(None, None, house, house.nearness, house, chat, tell=None)
     who, router = _planning(house, planner, router, chat)

@@ -26,8 +26,12 @@ from .segments import Segment, Segmenter
 class HousePlanner:
     """Plans, binds single steps and finds tools. One for many runs; its index follows the catalog it is shown."""
 
-    def __init__(self, vectors: Path | None = None) -> None:
-        self._binder = Binder(vectors)
+    def __init__(self, vectors: Path | None = None, retriever: Path | None = None) -> None:
+        """`vectors` is a file that keeps those of tools; `retriever` an adapter that searches in place of the house's.
+
+        What is calibrated on the house's is left to it: how near the fields of a result are.
+        """
+        self._binder = Binder(vectors, retriever)
         self._splitter: SplitterModel | None = None
         self._retriever: RetrieverModel | None = None
 

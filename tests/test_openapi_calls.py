@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -328,3 +329,10 @@ def test_an_api_is_added_and_called_from_the_command_line(open_shop: ShopServer,
     assert kept == {"mcpServers": {"shop": {"openapi": "shop.json", "base_url": open_shop.url}}}
     code, said = run("mcp", "call", "shop/get_orders_by_orderId", "--args", '{"orderId": 3}')
     assert (code, json.loads(said)["customer"]) == (0, "Ada")
+
+
+def test_the_example_asks_its_api() -> None:
+    script = Path(__file__).parent.parent / "examples" / "openapi" / "ask.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1220.5" in done.stdout

@@ -1,8 +1,23 @@
 """How things are found: the tool index with its lexical and dense scores, and what was done for like requests."""
 
 from .demonstrations import Demonstration, Demonstrations
-from .index import ToolIndex
+from .index import Explanation, ToolIndex
 from .lexical import terms
+from .requests import search_request
 from .spec import Described, ToolHit, ToolSpec
+from .usage import CoUse, Showing, Usage
 
-__all__ = ["Demonstration", "Demonstrations", "Described", "ToolHit", "ToolIndex", "ToolSpec", "terms"]
+__all__ = [
+    "CoUse",
+    "Demonstration",
+    "Demonstrations",
+    "Described",
+    "Explanation",
+    "Showing",
+    "ToolHit",
+    "ToolIndex",
+    "ToolSpec",
+    "Usage",
+    "search_request",
+    "terms",
+]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FOLDER = ".bottega"
 NAME = "runs.db"
 CATALOG = "catalog"
+INDEX = "index"
 MODELS = "models"
 DECISIONS = ("allow", "ask", "deny")
 
@@ -56,6 +57,12 @@ def catalog_folder(workspace: Workspace) -> Path | None:
     """Where the tools of the folder's servers are kept; None where nothing is to be written through a link."""
     folder = workspace.root / FOLDER
     return None if folder.is_symlink() else folder / CATALOG
+
+
+def index_folder(workspace: Workspace) -> Path | None:
+    """Where the index of the folder's tools is kept; None where nothing is to be written through a link."""
+    folder = workspace.root / FOLDER
+    return None if folder.is_symlink() else folder / INDEX
 
 
 def models_folder(workspace: Workspace) -> Path | None:

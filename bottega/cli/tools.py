@@ -1,6 +1,7 @@
 """`bottega tools`: what can be called here, from the house and from the servers that are configured.
 
-What keeps the servers' tools in step - sync, approve, import, export - is in `tools_kept.py`.
+What keeps the servers' tools in step - sync, approve, import, export - is in `tools_kept.py`; the index and
+the search of it in `tools_index.py`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +19,7 @@ from .options import opened, run_async, workshop_options
 from .output import columns, print_json
 from .rows import ago
 from .text import plain
+from .tools_index import index, search
 from .tools_kept import approve, export, import_, sync
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def tools() -> None:
     """List, search and show tools: the house's and those of your servers."""
 
 
-for command in (sync, approve, import_, export):
+for command in (search, index, sync, approve, import_, export):
     tools.add_command(command)
 
 
@@ -49,7 +50,7 @@ def list_(settings: Settings, server: str | None, as_json: bool) -> int:
 
     async def work() -> int:
         async with opened(settings) as bottega:
-            found, catalog = await _everything(bottega)
+            found, catalog = await everything(bottega)
             rows = [(tool, _status(tool, catalog)) for tool in found if server in (None, tool.server)]
             held = [one for one in catalog.held_back() if server in (None, one.id.partition("/")[0])]
         for _, notice in bottega.notices:
@@ -69,23 +70,6 @@ def list_(settings: Settings, server: str | None, as_json: bool) -> int:
 
 
 @tools.command()
-@click.argument("query", nargs=-1, required=True)
-@workshop_options
-@click.option("-n", "limit", type=click.IntRange(1, 1000), default=8, show_default=True, help="How many at most.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def search(query: tuple[str, ...], settings: Settings, limit: int, as_json: bool) -> int:
-    """Find tools for QUERY, the best first: what a step would be offered."""
-
-    async def work() -> int:
-        async with opened(settings) as bottega:
-            found = await bottega.find_tools(" ".join(query), limit)
-        _print(found, as_json)
-        return 0
-
-    return run_async(work())
-
-
-@tools.command()
 @click.argument("name")
 @workshop_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
@@ -96,7 +80,7 @@ def show(name: str, settings: Settings, as_json: bool) -> int:
         from ..tools.catalog import named
 
         async with opened(settings) as bottega:
-            found, catalog = await _everything(bottega)
+            found, catalog = await everything(bottega)
             for held in catalog.held_back():
                 if name in (held.id, held.id.partition("/")[2]):
                     return _show_held(held, as_json)
@@ -117,7 +101,7 @@ def show(name: str, settings: Settings, as_json: bool) -> int:
     return run_async(work())
 
 
-async def _everything(bottega: Bottega) -> tuple[list[Tool], Catalog]:
+async def everything(bottega: Bottega) -> tuple[list[Tool], Catalog]:
     """All tools that are known, also those that were imported and cannot be called, and the catalog of the servers."""
     found = list(await bottega.catalog())
     catalog = bottega.known_servers()
@@ -148,15 +132,6 @@ def _show_held(held: HeldBack, as_json: bool) -> int:
     print(f"{held.id}\nheld back: its {held.parts} changed since it was approved (bottega tools approve {held.id})\n")
     print("\n".join(plain(line) for line in held.difference))
     return 0
-
-
-def _print(found: Iterable[Tool], as_json: bool) -> None:
-    if as_json:
-        print_json([as_json_of(tool) for tool in found])
-        return
-    width = shutil.get_terminal_size((120, 24)).columns
-    for line in columns([(tool.id, plain(tool.description)) for tool in found], width):
-        print(line)
 
 
 def as_json_of(tool: Tool) -> dict[str, Any]:

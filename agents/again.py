@@ -55,6 +55,7 @@ def again(request: str, plan: Plan, tools: Sequence[Tool]) -> Plan | None:
             update={
                 "arguments": {name: _replaced(value, taken) for name, value in step.arguments.items()},
                 "instruction": _reworded(step.instruction, taken),
+                "shown": (),
             }
         )
         for step in plan.steps

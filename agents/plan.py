@@ -95,6 +95,8 @@ class Step(Frozen):
     """Whether the answer tells its result; a step that only serves another one is not told."""
     confidence: float = 1.0
     problem: str | None = None
+    shown: tuple[str, ...] = ()
+    """Ids of the tools that were looked at for it, the best first: what was not taken says something of them too."""
 
     @field_validator("arguments", mode="before")
     @classmethod

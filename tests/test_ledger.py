@@ -28,6 +28,7 @@ from bottega.core.errors import LedgerError, RunBusy, UsageError
 from bottega.core.usage import Usage
 from bottega.graphs.ledger import ENDED, Ledger, RunRecord, RunWriter, tables
 from bottega.graphs.ledger.payloads import body, pack, unpack
+from bottega.retrieval import Showing
 
 T = TypeVar("T")
 
@@ -621,6 +622,34 @@ def test_plans_that_succeeded_are_found_in_their_last_revision(ledger: Ledger) -
     found = do(ledger.succeeded())
     assert [(run, plan.revision) for run, _, plan in found] == [(runs[2], 2), (runs[0], 2)]
     assert found[0][1] == "count the lamps"
+
+
+def test_what_was_looked_at_for_a_step_is_told_with_what_became_of_it(ledger: Ledger) -> None:
+    steps = (
+        Step(id="s1", instruction="count", tool="a/count", shown=("a/count", "a/list")),
+        Step(id="s2", instruction="send", tool="b/send", shown=("b/send",)),
+        Step(id="s3", instruction="sing", problem="nothing fits", shown=("c/play",)),
+    )
+    for status in ("partial", "running"):
+        writer = create(ledger)
+        do(writer.save({}, plan=("", Plan(request="count, send and sing", steps=steps))))
+        do(writer.step(result("s1"), "d1", 1, 1))
+        failed = StepResult(step="s2", status="failed", error="no network")
+        do(writer.step(failed, "d2", 1, 1))
+        if status != "running":
+            do(writer.finish(status, "", 0.0))  # type: ignore[arg-type]
+    count, send = frozenset(["a/count"]), frozenset(["b/send"])
+    assert do(ledger.showings()) == [
+        (
+            "partial",
+            [
+                Showing("count", ("a/count", "a/list"), count, count),
+                Showing("send", ("b/send",), send),
+                Showing("sing", ("c/play",)),
+            ],
+        )
+    ]
+    assert do(ledger.showings(least=2)) == []
 
 
 def test_edges_keep_their_last_weight(ledger: Ledger) -> None:

@@ -68,6 +68,8 @@ class Bound:
     problem: str | None = None
     near: str | None = None
     """The tool that would do it if the instruction said more."""
+    shown: tuple[str, ...] = ()
+    """Ids of the tools that were read for it, in that order."""
 
     @property
     def confidence(self) -> float:
@@ -116,6 +118,7 @@ class Binder:
                 options.append(self._filled(tool, reading, instruction, earlier, tools, files, elliptic))
             if max(f.quality for f in options) >= CERTAIN:
                 break
+        shown = tuple(f.tool.id for f in options)
         options.sort(key=lambda f: -f.quality * (1 - SEARCH + SEARCH * nearness.get(f.tool.id, 0.5)))
         options = _configured_first(options)
         fitting = [f for f in options if f.fit >= (FITS if f.tool.annotations.read_only else CHANGES)]
@@ -126,14 +129,14 @@ class Binder:
                 refused.append(filled)
                 filled = self.rebind(instruction, filled.tool, earlier, files, checked=True)
             if not filled.missing and filled.tool.accepts(filled.arguments):
-                return self._nested(instruction, filled, tools, files)
+                return replace(self._nested(instruction, filled, tools, files), shown=shown)
             if filled.missing and (hopped := found_out.before(filled)) is not None:
-                return hopped
+                return replace(hopped, shown=shown)
         if refused:  # the tool itself says best what is wrong with them
-            return Bound(instruction, refused[0])
+            return Bound(instruction, refused[0], shown=shown)
         lacking = [f for f in options if f.fit >= FITS and f.missing]
         near = max(lacking, key=lambda f: f.fit, default=None)
-        return Bound(instruction, None, problem=_problem(near), near=near.tool.id if near else None)
+        return Bound(instruction, None, problem=_problem(near), near=near.tool.id if near else None, shown=shown)
 
     def _filled(
         self,

@@ -116,13 +116,14 @@ def _assembled(request: str, segments: Sequence[Segment], tools: Sequence[Tool])
 
 def _step(id: str, bound: Bound) -> Step:
     if bound.filled is None:
-        return Step(id=id, instruction=bound.instruction, problem=bound.problem, confidence=0.0)
+        return Step(id=id, instruction=bound.instruction, problem=bound.problem, confidence=0.0, shown=bound.shown)
     return Step(
         id=id,
         instruction=bound.instruction,
         tool=bound.filled.tool.id,
         arguments=bound.filled.arguments,
         confidence=bound.filled.confidence,
+        shown=bound.shown,
     )
 
 

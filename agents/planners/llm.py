@@ -42,7 +42,7 @@ class LLMPlanner:
         plan = await _asked(briefing(request, tools, context), request, tools, context, given, taken=given)
         if not plan.steps:
             raise PlanError("the language model planned no step", hint="say more plainly what is to be done")
-        return plan
+        return _noted(plan, tools)
 
     async def revise(self, plan: Plan, results: Mapping[str, StepResult], context: PlanningContext) -> Plan | None:
         """A plan that goes another way to what failed; all other steps stay as they are, ids and all.
@@ -100,6 +100,14 @@ async def _asked(
         messages.append(Message(role="user", content=REPAIR.format(faults=listed)))
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     raise PlanError(f"the language model made no plan that can be used: {faults[0]}{more}")
+
+
+def _noted(plan: Plan, tools: Sequence[Tool]) -> Plan:
+    """The plan, with the tools that the model was shown beside each step that has one."""
+    shown = tuple(tool.id for tool in tools)
+    return plan.model_copy(
+        update={"steps": tuple(s.model_copy(update={"shown": shown}) if s.tool else s for s in plan.steps)}
+    )
 
 
 def _whole(reply: ChatReply) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, RowMapping, Table, and_, delete, func, insert, or_, select, update
 
@@ -19,6 +19,9 @@ from .payloads import unpack
 from .records import AskedQuestion, Call, RunRecord, RunSummary, StepRecord
 from .store import Store
 from .writer import RunWriter
+
+if TYPE_CHECKING:
+    from ...retrieval import Showing
 
 T = TypeVar("T")
 
@@ -254,6 +257,33 @@ class Ledger:
 
         return await self._store.run(work)
 
+    async def showings(self, limit: int = 1000, least: int = 0) -> list[tuple[RunStatus, list[Showing]]]:
+        """The status of ended runs, newest first, and for each of their steps what tools were looked at and called.
+
+        None where fewer than `least` runs have ended: reading the plans takes about a tenth of a millisecond each.
+        """
+        ended = t.runs.c.status.in_(ENDED)
+
+        def work(connection: Connection) -> list[tuple[RunStatus, list[Showing]]]:
+            if connection.execute(select(func.count()).where(ended)).scalar_one() < least:
+                return []
+            newest = select(t.runs.c.id).where(ended).order_by(t.runs.c.created.desc()).limit(limit).subquery()
+            query = (
+                select(t.runs.c.id, t.runs.c.status, t.plans.c.plan)
+                .join(newest, newest.c.id == t.runs.c.id)
+                .join(t.plans, and_(t.plans.c.run == t.runs.c.id, t.plans.c.goal == ""))
+                .order_by(t.runs.c.created.desc(), t.plans.c.revision)
+            )
+            last = {run: (status, plan) for run, status, plan in connection.execute(query)}
+            ends = select(t.steps.c.run, t.steps.c.step, t.steps.c.status).join(newest, newest.c.id == t.steps.c.run)
+            fates = {(run, step): status for run, step, status in connection.execute(ends.order_by(t.steps.c.attempt))}
+            return [
+                (status, [_showing(step, fates.get((run, step["id"]))) for step in json.loads(plan)["steps"]])
+                for run, (status, plan) in last.items()
+            ]
+
+        return await self._store.run(work)
+
     async def edges(self) -> dict[tuple[str, str], float]:
         """The weights between specialists, by (source, target)."""
 
@@ -289,6 +319,14 @@ def check_answer(question: Question, answer: Answer) -> None:
         raise UsageError(f"{question.id} takes {', '.join(takes)}, not {answer.decision}")
     if answer.decision == "edit" and (answer.plan if question.kind == "plan" else answer.arguments) is None:
         raise UsageError(f"{question.id} is to be edited, and the edited {question.kind} is missing")
+
+
+def _showing(step: Mapping[str, Json], status: str | None) -> Showing:
+    from ...retrieval import Showing
+
+    called = frozenset([step["tool"]] if step["tool"] and status in ("succeeded", "failed") else [])
+    shown = tuple(step.get("shown") or ())  # plans of older versions do not say it
+    return Showing(step["instruction"], shown, called, called if status == "succeeded" else frozenset())
 
 
 def _summary(row: RowMapping, waiting: int, now: float) -> RunSummary:

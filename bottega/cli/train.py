@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ import click
 
 from .models import FOLDER
 from .output import print_json
+from .stages import stages
+from .train_retriever import retriever
 
 if TYPE_CHECKING:
     from ..models.training.classify import Outcome
@@ -28,9 +29,9 @@ class TrainGroup(click.Group):
         return "spec", spec_, args
 
 
-@click.group(cls=TrainGroup, subcommand_metavar="SPEC.yaml | classify [OPTIONS]")
+@click.group(cls=TrainGroup, subcommand_metavar="SPEC.yaml | COMMAND [OPTIONS]")
 def train() -> None:
-    """Train a task model of your own from examples: from a spec, or with options.
+    """Train a task model of your own from examples: from a spec, or with options. Or the folder's retriever.
 
     A spec is a YAML file: name, data (JSONL or CSV) or examples by label, and what is good enough. A model that reaches
     its bar is kept and can be used by its name at once; exit code 1 says that it did not.
@@ -41,6 +42,9 @@ def train() -> None:
         held_out: 0.2
         bar: 0.8
     """
+
+
+train.add_command(retriever)
 
 
 @click.command("spec", hidden=True)
@@ -98,7 +102,7 @@ def _train(spec: TaskSpec, command: str, folder: Path | None, as_json: bool) -> 
     from ..models.training.classify import train_task
 
     check_name(spec.name)
-    outcome = train_task(spec, command, _progress())
+    outcome = train_task(spec, command, stages())
     kept = register(outcome.classifier.adapter, outcome.card, folder) if outcome.passed else None
     card = kept.card if kept else outcome.card
     assert card
@@ -120,17 +124,3 @@ def _tell(outcome: Outcome, spec: TaskSpec, version: int | None) -> None:
         print(f"below the bar of {spec.bar:g}: not kept; more examples or descriptions of the labels help")
     else:
         print(f"kept as {card.name} version {version}: bottega serve models, or Specialist(..., model={card.name!r})")
-
-
-def _progress() -> Callable[[str, int, int], None]:
-    """Shows on stderr what is being done: on a terminal in one line, elsewhere in a line for each part."""
-    terminal = sys.stderr.isatty()
-
-    def show(what: str, done: int, total: int) -> None:
-        if terminal:
-            end = "\n" if done == total else ""
-            print(f"\r{what}: {100 * done // max(1, total)}%", end=end, file=sys.stderr, flush=True)
-        elif done == 0:
-            print(f"{what} ({total}) ..." if total > 1 else f"{what} ...", file=sys.stderr, flush=True)
-
-    return show

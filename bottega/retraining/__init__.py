@@ -1,0 +1,1 @@
+"""A retriever of a folder's own: what it learns from, and whether it finds more than the one before."""

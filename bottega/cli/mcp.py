@@ -232,6 +232,8 @@ def _check_api(name: str, entry: dict[str, Any], folder: Path) -> None:
                 await catalog.connect(name)
             except ServerError as error:
                 raise UsageError(error.message, hint=error.hint) from None
+            if not catalog.tools():
+                raise UsageError("; ".join(problem for _, problem in catalog.problems()), hint="see the document")
             for server, problem in catalog.problems():
                 _tell(server, problem)
             print(f"{len(catalog.tools())} operations of {name} are tools", file=sys.stderr)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.errors import UsageError
 from ..settings import Settings
+
+if TYPE_CHECKING:
+    from ..retrieval.encoding import Encoding
+    from ..tools import Workspace
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,8 @@ async def serve_gateway(settings: Settings, options: GatewayOptions, address: tu
                 rules=lambda: read_rules(workspace),
                 allow=settings.yes,
                 all_tools=options.all_tools,
-                index=folder.parent / "gateway-index" if folder else None,
+                index=folder.parent / "gateway" if folder else None,
+                retriever=partial(_retriever, workspace),
                 audit=audit,
                 limits=limits,
                 version=__version__,
@@ -92,6 +99,17 @@ async def serve_gateway(settings: Settings, options: GatewayOptions, address: tu
             if audit.problem:
                 _tell(audit.problem)
     return 0
+
+
+def _retriever(workspace: Workspace) -> Encoding:
+    """The folder's own retriever, or the house's."""
+    from ..keeping import own_retriever
+    from ..retrieval.encoding import QuickRetriever
+
+    own, notice = own_retriever(workspace)
+    if notice:
+        _tell(notice)
+    return QuickRetriever(own) if own else QuickRetriever()
 
 
 def _tell(message: str) -> None:

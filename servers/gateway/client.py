@@ -77,6 +77,13 @@ class Call:
         """What the client can be asked during the call."""
         return ASKABLE.intersection(self.client.capabilities) if self.ask is not None else frozenset()
 
+    def levelled(self, params: Message) -> Message:
+        """The parameters for a server of the newer protocol, which sends the log messages that a request asks for."""
+        if self.client.modern or self.level is None:
+            return params
+        meta = params.get("_meta")
+        return {**params, "_meta": {LOG_LEVEL_KEY: self.level, **(meta if isinstance(meta, dict) else {})}}
+
     def progress(self, done: float, total: float | None, message: str) -> None:
         """Tells the client how far it is, where it wants to be told."""
         params: Message = {"progress": done, "message": message}

@@ -8,18 +8,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...core.errors import BottegaError, ToolIndexError
 from ...tools import Tool
 
 if TYPE_CHECKING:
     from ...retrieval import ToolHit, ToolIndex
+    from ...retrieval.encoding import Encoding
 
 
 class Finder:
     """The index of a catalog's tools. Opened at the first search; brought up to date before one where tools changed."""
 
-    def __init__(self, tools: Callable[[], Sequence[Tool]], path: Path | None) -> None:
-        """`tools` are those that there are now; `path` is where the index is kept between runs."""
+    def __init__(
+        self, tools: Callable[[], Sequence[Tool]], path: Path | None, retriever: Callable[[], Encoding] | None
+    ) -> None:
+        """`tools` are those that there are now; `path` is the folder that keeps the index between runs.
+
+        `retriever` opens what encodes; it is the house's where it is None.
+        """
         self._tools = tools
+        self._retriever = retriever
         self._path = path
         self._index: ToolIndex | None = None
         self._stale = True
@@ -47,12 +55,18 @@ class Finder:
             assert index is not None
             return await asyncio.to_thread(index.search, query, count, within)
 
+    async def warm(self) -> None:
+        """Opens the index and the retriever, so that the first search does not wait for them."""
+        with suppress(BottegaError):  # the search will tell
+            await self.find("a tool", 1, None)
+
     def _indexed(self, tools: Sequence[Tool]) -> ToolIndex:
-        from ...core.errors import ToolIndexError
         from ...retrieval import ToolIndex
 
-        index = self._index
-        if index is None and self._path is not None:
-            with suppress(ToolIndexError):  # there is none yet, or one of another version
-                index = ToolIndex.open(self._path)
-        return ToolIndex.build(tools, self._path) if index is None else index.sync(tools)
+        if self._index is not None:
+            return self._index.sync(tools)
+        encoding = self._retriever() if self._retriever else None
+        if self._path is not None:
+            with suppress(ToolIndexError):  # there is none yet, or one of another retriever
+                return ToolIndex.open(self._path, encoding).sync(tools)
+        return ToolIndex.build(tools, self._path, encoding)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import BottegaError, NotSent, ServerError
 from ...tools import Tool, ToolContext, ToolResult
@@ -30,6 +30,9 @@ from .client import ASKABLE, Call, Client
 from .finding import Finder
 from .names import wire_names
 from .own import DESCRIPTIONS, described, found_text
+
+if TYPE_CHECKING:
+    from ...retrieval.encoding import Encoding
 
 Json = Any
 
@@ -83,6 +86,7 @@ class Gateway:
         allow: bool = False,
         all_tools: bool = False,
         index: Path | None = None,
+        retriever: Callable[[], Encoding] | None = None,
         audit: AuditLog | None = None,
         limits: Limits = Limits(),
         version: str = "",
@@ -90,7 +94,8 @@ class Gateway:
         """`context` is for tools that are not MCP servers'. `rules` gives the person's rules, and is asked again.
 
         `allow` is for tools that would have to be asked about; `all_tools` lists every tool, not only the three;
-        `index` is where the search index is kept.
+        `index` is the folder that keeps the search index; `retriever` opens what encodes for it, where it is not the
+        house's.
         """
         self.all_tools = all_tools
         self.version = version
@@ -100,7 +105,7 @@ class Gateway:
         self._allow = allow
         self._audit = audit
         self._limits = limits
-        self._finder = Finder(catalog.tools, index)
+        self._finder = Finder(catalog.tools, index, retriever)
         self._approvals = Approvals()
         self._policy = Policy(web=True)
         self._policy_read = -_RULES_KEPT
@@ -118,6 +123,7 @@ class Gateway:
         self._due = 0
         self._problem: str | None = None
         self._resting: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._watchers: set[Callable[[], None]] = set()
         self._unwatch: Callable[[], None] = lambda: None
 
@@ -132,7 +138,7 @@ class Gateway:
 
     async def __aexit__(self, *_: object) -> None:
         self._unwatch()
-        tasks = [task for task in (self._listing, self._resting) if task is not None]
+        tasks = [task for task in (self._listing, self._resting, self._warming) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -171,6 +177,7 @@ class Gateway:
     def list_tools(self, params: Message, *, modern: bool) -> Message:
         """A page of `tools/list`. Raises `Refused` for a cursor that is none."""
         tools: list[Message] = []
+        self._warm()
         cursor = params.get("cursor")
         if cursor is None:
             tools = list(DESCRIPTIONS)
@@ -393,6 +400,8 @@ class Gateway:
                 link = await connection.link()
             check()
             try:
+                if link.version >= MODERN:
+                    params = call.levelled(params)
                 async with asyncio.timeout(min(call.idle, self._limits.longest)) as call.limit:
                     result = await link.forward("tools/call", params, call, call.client.capabilities)
                     for _ in range(ROUNDS):
@@ -465,6 +474,11 @@ class Gateway:
             source, _ = self._catalog.source(tool)
             if isinstance(source, Connection):
                 await source.rest()
+
+    def _warm(self) -> None:
+        """Opens the index once a client has looked around: the search that comes next then finds it open."""
+        if self._warming is None and self._catalog.tools():
+            self._warming = asyncio.create_task(self._finder.warm())
 
     async def _patience(self, call: Call | None, enough: Callable[[], bool]) -> None:
         """Waits a while for servers that are being listed for the first time, and tells `call` how far that is."""

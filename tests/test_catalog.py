@@ -322,6 +322,18 @@ def test_every_part_that_matters_is_watched(tmp_path: Path, change: dict[str, Js
     asyncio.run(main())
 
 
+def test_only_what_was_looked_at_is_approved(tmp_path: Path) -> None:
+    looking, other = opened([], tmp_path), opened([], tmp_path)
+    looking.add({"coat": [HONEST]})
+    looking.add({"coat": [PULLED]})
+    (seen,) = looking.held_back()
+    other.add({"coat": [HONEST | {"description": "Pays everything."}]})
+    with pytest.raises(UsageError, match="coat/pay changed again while you looked"):
+        looking.approve([seen])
+    assert looking.approve(looking.held_back()) == ["coat/pay"]
+    assert looking.resolve("pay").description == "Pays everything."
+
+
 def test_a_tool_that_was_away_for_a_while_is_not_trusted_for_coming_back_as_another(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened([], tmp_path) as catalog:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -141,8 +142,6 @@ def test_where_nothing_can_be_kept_it_works_without(tmp_path: Path, place: str) 
             (tmp_path / "elsewhere").mkdir()
             (tmp_path / "kept").symlink_to(tmp_path / "elsewhere")
         case "a newer version":
-            import sqlite3
-
             (tmp_path / "kept").mkdir()
             sqlite3.connect(tmp_path / "kept" / "catalog.db").execute("PRAGMA user_version = 99")
         case "a folder":
@@ -188,6 +187,25 @@ def test_two_at_once_both_keep_what_they_hear(tmp_path: Path) -> None:
     assert [tool.id for tool in other.tools()] == ["s/a"]
     other.add({"t": [definition("b")]})
     assert {tool.id for tool in one.tools()} == {"s/a", "t/b"} == {*ids(tmp_path)}
+
+
+def test_a_file_that_another_process_keeps_to_itself_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bottega.tools.catalog.store.WAIT", 0.05)
+    before = kept(tmp_path)
+    before.add({"s": [definition("a")]})
+    other = sqlite3.connect(tmp_path / "kept" / "catalog.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    other.execute("DELETE FROM calls")
+    assert [tool.id for tool in before.tools()] == ["s/a"]
+    meanwhile = kept(tmp_path)
+    assert "locked" in "; ".join(text for _, text in meanwhile.problems())
+    meanwhile.add({"t": [definition("b")]})
+    assert meanwhile.get("t/b") is not None
+    other.execute("ROLLBACK")
+    assert ids(tmp_path) == ["s/a"]
+    assert not (tmp_path / "kept" / "catalog.db.damaged").exists()
 
 
 TEXT = st.text(max_size=8)

@@ -85,7 +85,7 @@ def approve(names: tuple[str, ...], settings: Settings, sure: bool, as_json: boo
                 catalog.approve(names)  # which says what is held back
             if as_json:
                 print_json([dataclasses.asdict(one) for one in held])
-            wanted = [one.id for one in held if sure or (not as_json and _agreed(one))]
+            wanted = [one for one in held if sure or (not as_json and _agreed(one))]
             approved = catalog.approve(wanted) if wanted else []
         print(_counted(len(approved), "approved", len(held)), file=sys.stderr)
         if held and not approved and not sure and not as_json and not can_ask():

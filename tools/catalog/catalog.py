@@ -40,6 +40,8 @@ class HeldBack:
     """What is different: `description, input schema`."""
     difference: tuple[str, ...]
     """Both definitions line by line, as `diff` shows them."""
+    hash: str
+    """The fingerprint of what it says now."""
 
 
 @dataclass(frozen=True)
@@ -237,17 +239,21 @@ class Catalog:
         self._look()
         return [_held(entry) for server in self._servers.values() for entry in server.current if entry.held]
 
-    def approve(self, names: Collection[str]) -> list[str]:
-        """Trusts tools that are held back as they are now: ids, or names of servers for all of theirs. Gives the ids.
+    def approve(self, tools: Collection[str | HeldBack]) -> list[str]:
+        """Trusts tools that are held back as they are now. Gives their ids.
 
-        Raises `UsageError` for a name of which nothing is held back.
+        `tools` are ids, names of servers for all of theirs, or what `held_back` gave: then only what was seen there is
+        trusted. Raises `UsageError` for what is not held back, or has changed again since it was seen.
         """
-        held = [held.id for held in self.held_back()]
+        held = {one.id: one.hash for one in self.held_back()}
+        names = [one if isinstance(one, str) else one.id for one in tools]
         for name in names:
             if not any(name in (id, id.partition("/")[0]) for id in held):
                 raise UsageError(
                     f"nothing of {name!r} is held back", hint=f"held back are: {', '.join(held) or 'none'}"
                 )
+        if again := [one.id for one in tools if isinstance(one, HeldBack) and held[one.id] != one.hash]:
+            raise UsageError(f"{', '.join(again)} changed again while you looked", hint="look at it once more")
         approved = []
         for server in self._servers.values():
             mine = [e for e in server.current if e.held and (server.name in names or e.id in names)]
@@ -264,6 +270,7 @@ class Catalog:
         Of a server that is configured they are what it is expected to tell, and it need not be started to know them;
         without one they are listed, and cannot be called.
         """
+        self._look()
         changes, keep = [], []
         for name, found in definitions.items():
             server = self._servers.setdefault(name, KnownServer(name, None))
@@ -429,8 +436,10 @@ class Catalog:
 
     def _read(self) -> list[Change]:
         """Takes in what is kept. A server that has told its tools to this process is known better here."""
-        servers, entries, self._called = self._store.read()
-        self._called |= self._unwritten
+        if (kept := self._store.read()) is None:
+            return []
+        servers, entries, called = kept
+        self._called = called | self._unwritten
         by_server: dict[str, dict[str, Entry]] = {}
         for entry in entries:
             by_server.setdefault(entry.server, {})[entry.name] = entry
@@ -451,7 +460,7 @@ class Catalog:
 
 def _held(entry: Entry) -> HeldBack:
     approved, now = json.loads(entry.approved_definition or "{}"), json.loads(entry.definition or "{}")
-    return HeldBack(entry.id, changed_parts(approved, now), tuple(difference(approved, now)))
+    return HeldBack(entry.id, changed_parts(approved, now), tuple(difference(approved, now)), entry.hash)
 
 
 def _refusal(held: HeldBack) -> ToolError:

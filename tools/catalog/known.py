@@ -151,7 +151,10 @@ def digest(config: ServerConfig) -> str:
 
 def _entry(server: str, definition: Definition, before: Entry | None) -> Entry:
     """The tool as it is now told. Who sees it for the first time approves it."""
-    text, now = written(definition), fingerprint(definition)
+    text = written(definition)
+    if before is not None and before.definition == text:
+        return before
+    now = fingerprint(definition)
     entry = Entry(server, definition["name"], shown_description(definition), text, now, approved=now)
     if before is None or before.approved == now:
         return entry

@@ -88,13 +88,19 @@ class Store:
         self._db = self._prepared(":memory:") if self._file is None or self._unmade else self._opened(self._file)
         self._version = self._data_version()
 
-    def read(self) -> tuple[dict[str, Listed], list[Entry], dict[tuple[str, str], float]]:
-        """Servers by name, all entries in the order of their lists, and when tools were called last."""
+    def read(self) -> tuple[dict[str, Listed], list[Entry], dict[tuple[str, str], float]] | None:
+        """Servers by name, all entries in the order of their lists, and when tools were called last.
+
+        None where another process keeps the file to itself just now.
+        """
         import sqlite3
 
         try:
             return self._read()
         except (sqlite3.Error, ValueError, TypeError) as error:
+            if _is_busy(error):
+                self.problem = f"what servers have cannot be read: {error}"
+                return None
             self._put_aside(error)
             return self._read()
 
@@ -122,7 +128,11 @@ class Store:
         if self._unmade and self._file is not None and self._file.exists():
             self._make()
             return True
-        before, self._version = self._version, self._data_version()
+        import sqlite3
+
+        before = self._version
+        with suppress(sqlite3.Error):  # another process keeps it to itself: there is another time
+            self._version = self._data_version()
         return before != self._version
 
     def close(self) -> None:
@@ -219,6 +229,13 @@ class Store:
     def _data_version(self) -> int:
         version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
         return version
+
+
+def _is_busy(error: Exception) -> bool:
+    import sqlite3
+
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 _TABLES = """

@@ -32,7 +32,7 @@ Work = Callable[["Link"], Awaitable[ToolResult]]
 LONGEST_PAUSE = 30.0
 """Seconds, at most, in which a server that keeps failing is not tried again."""
 LIST_PAUSE = 1.0
-"""Seconds between two looks at the tools of a server that says they changed: it may say so all the time."""
+"""Seconds, at least, between two looks at the tools of a server that says they changed."""
 
 
 class Connection:
@@ -305,9 +305,19 @@ class Connection:
         self._heard(list(listing.definitions.values()), self._dropped)
 
     async def _follow(self, link: Link) -> None:
-        """Looks at the tools again whenever the server says that they changed; what it had is kept where that fails."""
+        """Looks at the tools again whenever the server says that they changed; what it had is kept where that fails.
+
+        One that says so again and again is looked at ever less often: to take a long list in holds up all others.
+        """
+        pause = LIST_PAUSE
         while True:
-            await link.changed.wait()
+            try:
+                async with asyncio.timeout(pause):
+                    await link.changed.wait()
+                pause = min(LONGEST_PAUSE, 2 * pause)
+            except TimeoutError:
+                pause = LIST_PAUSE
+                await link.changed.wait()
             link.changed.clear()
             try:
                 async with asyncio.timeout(self.config.startup_timeout):
@@ -318,7 +328,7 @@ class Connection:
                 )
             except ToolError as error:
                 self._dropped = (error.message,)
-            await asyncio.sleep(LIST_PAUSE)
+            await asyncio.sleep(pause)
 
     async def _watch(self, link: Link) -> None:
         """Ends the owner when the server has closed the connection."""

@@ -549,6 +549,10 @@ def test_a_server_over_http_that_was_started_again_is_used_again(tmp_path: Path)
 def test_options_that_do_not_go_together_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["serve", "mcp", "--gateway", "--workspace", str(tmp_path)]) == 2
     assert "has no servers for a gateway" in capsys.readouterr().err
+    itself = {"command": "bottega", "args": ["serve", "mcp", "--gateway"]}
+    (tmp_path / ".mcp.json").write_text(json.dumps({"mcpServers": {"gateway": itself}}))
+    assert run(["serve", "mcp", "--gateway", "--workspace", str(tmp_path)]) == 2
+    assert "has no servers for a gateway" in capsys.readouterr().err
     assert run(["serve", "mcp", "--audit", "x.jsonl", "--workspace", str(tmp_path)]) == 2
     assert "--audit is for a gateway" in capsys.readouterr().err
     assert run(["serve", "mcp", "--gateway", "--workshop", "--workspace", str(tmp_path)]) == 2

@@ -14,6 +14,7 @@ from ..settings import Settings
 if TYPE_CHECKING:
     from ..retrieval.encoding import Encoding
     from ..tools import Workspace
+    from ..tools.mcp import ServerConfig
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ async def serve_gateway(settings: Settings, options: GatewayOptions, address: tu
     found = {config.name: config for config in read_config(settings.workspace)}
     if settings.mcp_config is not None:
         found |= {config.name: config for config in read_config(settings.mcp_config, workspace=settings.workspace)}
-    configs = list(found.values())
+    configs = [config for config in found.values() if not _is_gateway(config)]
     if not configs:
         hint = "bottega mcp add NAME -- COMMAND, or name a file with --mcp-config"
         raise UsageError(f"{settings.workspace} has no servers for a gateway", hint=hint)
@@ -99,6 +100,11 @@ async def serve_gateway(settings: Settings, options: GatewayOptions, address: tu
             if audit.problem:
                 _tell(audit.problem)
     return 0
+
+
+def _is_gateway(config: ServerConfig) -> bool:
+    """Whether a server is a gateway itself, which would start another one, and that the next, without end."""
+    return {"serve", "mcp", "--gateway"} <= set(config.args)
 
 
 def _retriever(workspace: Workspace) -> Encoding:

@@ -341,6 +341,18 @@ def test_what_cannot_be_started_is_told_of_and_the_longest_time_of_a_call_holds(
         assert text(talk.call("good/echo", text="x")) == "x"
 
 
+def test_servers_that_stay_mute_keep_no_call_of_another_waiting(tmp_path: Path) -> None:
+    folder = configured(tmp_path / "folder", good=[])
+    with talking(folder) as talk:
+        assert text(talk.call("good/echo", text="x")) == "x"
+    document = json.loads((folder / ".mcp.json").read_text())
+    mute = {f"mute{n}": {"command": "sleep", "args": ["600"], "startup_timeout_sec": 600} for n in range(9)}
+    (folder / ".mcp.json").write_text(json.dumps({"mcpServers": mute | document["mcpServers"]}))
+    with talking(folder) as talk:
+        assert text(talk.call("good/echo", text="at once")) == "at once"
+        assert "0 of 9 new servers are listed" in text(talk.own("find_tools", query="give the text back"))
+
+
 def descriptors() -> int:
     """How many files this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))

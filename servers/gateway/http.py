@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import warnings
 import weakref
 from collections import OrderedDict
@@ -308,9 +309,14 @@ class _Front:
             except asyncio.CancelledError:
                 if session is None and not stream.gone:
                     raise
+                me.uncancel()
                 # Cancelled by its client: what is still owed is the end of the response.
                 error = Refused(INTERNAL_ERROR, "cancelled")
                 text = b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (key, encoded(error.to_json()))
+            except Exception as error:
+                print(f"tools/call failed: {error!r}", file=sys.stderr, flush=True)
+                failed = Refused(INTERNAL_ERROR, "tools/call failed")
+                text = b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (key, encoded(failed.to_json()))
             await stream.end(status, text)
         finally:
             stream.close()

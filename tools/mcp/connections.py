@@ -10,7 +10,7 @@ import asyncio
 import importlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ class Connection:
         self.asks: Callable[[], Collection[str]] = tuple
         """What a server of the older protocol is told that it may ask of us, each time it starts."""
         self._told: frozenset[str] = frozenset()
+        self._urgent = False
         self._link: Link | None = None
         self._resting: asyncio.Task[None] | None = None
         self._heard = heard
@@ -133,6 +134,7 @@ class Connection:
         Raises `NotSent` where it cannot be used.
         """
         if self._link is None or self._error or self._resting:
+            self._urgent = True
             try:
                 await self._start()
             except ServerError as error:
@@ -253,7 +255,8 @@ class Connection:
     async def _open(self, stack: AsyncExitStack) -> Link:
         """A connection that has shaken hands and told its tools, within the startup timeout."""
         link: Link | None = None
-        async with self._slots:
+        # Who calls does not wait behind servers that are only being listed, some of which may be mute.
+        async with nullcontext() if self._urgent else self._slots:
             try:
                 async with asyncio.timeout(self.config.startup_timeout):
                     over_http = self.config.transport == "http"

@@ -20,6 +20,7 @@ from .requests import Outgoing
 if TYPE_CHECKING:
     from httpx import AsyncClient, Request, Response
 
+_HEADERS = {"Accept": "application/json, */*;q=0.5", "User-Agent": "bottega"}
 _REDIRECTS = 5
 _LONGEST_PAUSE = 10.0
 """Seconds that a server may ask us to wait before it is asked again."""
@@ -101,7 +102,8 @@ class Client:
             def __str__(self) -> str:
                 return super().__str__().split("?")[0]
 
-        headers = {"Accept": "application/json, */*;q=0.5", "User-Agent": "bottega", **outgoing.headers}
+        given = {name.lower() for name in outgoing.headers}
+        headers = {name: value for name, value in _HEADERS.items() if name.lower() not in given} | outgoing.headers
         request = self._opened(base).build_request(
             outgoing.method,
             outgoing.url,

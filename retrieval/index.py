@@ -6,24 +6,27 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..core.errors import ToolIndexError, UsageError
+from ..models.backbone import HIDDEN
 from .contents import EMPTY, Contents, Listing, form, renewed
 from .encoding import Encoding, QuickRetriever, text_key
 from .fields import DENSE, LEXICAL, dense_texts
-from .files import Unfinished, current, locked, read, write
+from .files import Kept, Unfinished, current, locked, read, write
 from .order import top
 from .parts import parts_of
 from .scoring import Array, Evidence, Ints, Part, rank
 from .spec import Described, ToolHit, ToolSpec
-from .stores import MatrixStore, Store
+from .stores import ChromaStore, MatrixStore, Store, open_chroma
 from .vectors import cached
 
 Progress = Callable[[int, int], None]
 """Called with how many of how many texts are encoded."""
+
+StoreKind = Literal["matrix", "chroma"]
 
 BLOCK = 256
 """Texts that are encoded between two writes: what a kill can cost."""
@@ -92,6 +95,7 @@ class ToolIndex:
         path: Path | str | None = None,
         model: Encoding | None = None,
         *,
+        store: StoreKind = "matrix",
         progress: Progress | None = None,
     ) -> ToolIndex:
         """Indexes `tools`; a mapping has `id` and `name`, and may have `server`, `description` and `input_schema`.
@@ -100,36 +104,41 @@ class ToolIndex:
         killed had encoded. It stays as it was until all of the new index is there. Without it, the index is in memory;
         a file `*.npz` keeps only the vectors of such a one. Of tools with the same id the last one counts.
 
+        `store` says what keeps the vectors in the folder: a matrix, which is exact and the faster up to 100,000 tools,
+        or Chroma. With a URL `http://host:port/name` as `path` all of the index is on a Chroma server, for those who
+        share it; a build for one that is killed starts again.
+
         Raises `UsageError` for a tool that lacks id or name, `ModelError` if the retriever cannot be opened,
-        `ToolIndexError` where the folder cannot be written.
+        `ToolIndexError` where the folder cannot be written, `ServerError` if there is no such server.
         """
         encoding = model or QuickRetriever()
+        if "://" in str(path):
+            return cls._remote(str(path), encoding, make=True).sync(tools, progress=progress)
         path = Path(path) if path else None
         if path is None or path.suffix == ".npz":
             return cls._in_memory(tools, encoding, path)
         with locked(path):
-            return cls._kept_in(path, tools, encoding, progress)
+            return cls._kept_in(path, tools, encoding, progress, store)
 
     @classmethod
     def open(cls, path: Path | str, model: Encoding | None = None) -> ToolIndex:
         """The index in a folder, in milliseconds: it is memory-mapped, and the retriever opened by the first search.
 
-        Raises `ToolIndexError` if there is none, if it is damaged, or if it was made by another retriever or version.
+        That on a Chroma server, at a URL as for `build`, takes seconds for ten thousands of tools: their texts are
+        fetched. Raises `ToolIndexError` if there is none, if it is damaged, or if it was made by another retriever or
+        version; `ServerError` if there is no such server.
         """
         encoding = model or QuickRetriever()
-        kept = read(Path(path))
-        if kept.about != _about(encoding):
+        if "://" in str(path):
+            return cls._remote(str(path), encoding, make=False)
+        folder = Path(path)
+        kept = read(folder)
+        if kept.about != _about(encoding) | {"store": kept.about.get("store")}:
             raise ToolIndexError(
                 f"the tool index {path} was made by another retriever or version of Bottega",
                 hint="bring it up to date: bottega tools index",
             )
-        return cls(
-            kept.contents,
-            MatrixStore(kept.vectors["matrix"], kept.vectors.get("narrow")),
-            encoding,
-            Path(path),
-            kept.name,
-        )
+        return cls._of_kept(folder, kept, encoding)
 
     def sync(self, tools: Iterable[Described | Mapping[str, Any]], *, progress: Progress | None = None) -> ToolIndex:
         """The index of these tools; those that this one knows are not encoded again. Where it is kept, it is replaced.
@@ -137,11 +146,11 @@ class ToolIndex:
         If nothing has changed nothing is written. Raises as `build`.
         """
         if self._folder is None:
-            return self._renewed(Listing.of(tools, self._contents), progress)
+            return self._shared(tools, progress) if self._is_remote else self._renewed(self._listing(tools), progress)
         with locked(self._folder):
             if current(self._folder) == self._generation:
                 return self._synced(tools, progress)
-            return self._kept_in(self._folder, tools, self._encoding, progress)
+            return self._kept_in(self._folder, tools, self._encoding, progress, _kind(self._store))
 
     def search(self, query: str, k: int = 10, within: Collection[str] | None = None) -> list[ToolHit]:
         """The `k` best tools for a query, best first; of those whose ids are `within`, if given."""
@@ -219,12 +228,15 @@ class ToolIndex:
                 ],
             )
 
+    def _listing(self, tools: Iterable[Described | Mapping[str, Any]]) -> Listing:
+        return Listing.of(tools, self._contents)
+
     @classmethod
     def _in_memory(
         cls, tools: Iterable[Described | Mapping[str, Any]], encoding: Encoding, vectors: Path | None
     ) -> ToolIndex:
         index = cls(Contents.empty(), _no_vectors(), _Caching(encoding, vectors) if vectors else encoding)
-        return index._renewed(Listing.of(tools, index._contents), None)
+        return index._renewed(index._listing(tools), None)
 
     @classmethod
     def _kept_in(
@@ -233,28 +245,74 @@ class ToolIndex:
         tools: Iterable[Described | Mapping[str, Any]],
         encoding: Encoding,
         progress: Progress | None,
+        kind: StoreKind,
     ) -> ToolIndex:
         """The folder is locked."""
         try:
             old = cls.open(folder, encoding)
         except ToolIndexError:  # what cannot be used is made anew
+            old = None
+        if old is None or _kind(old._store) != kind:
             old = cls(Contents.empty(), _no_vectors(), encoding, folder)
+            if kind == "chroma":
+                old._store = open_chroma(folder / "chroma", DENSE, HIDDEN, _about(encoding), make=True)
         return old._synced(tools, progress)
 
     def _synced(self, tools: Iterable[Described | Mapping[str, Any]], progress: Progress | None) -> ToolIndex:
         assert self._folder is not None
-        listing = Listing.of(tools, self._contents)
+        listing = self._listing(tools)
         if self._generation is not None and listing.unchanged(self._contents):
             return self
         unfinished = Unfinished(self._folder)
         index = self._renewed(listing, progress, unfinished)
         store = index._store
-        assert isinstance(store, MatrixStore)
-        vectors = {"matrix": store.matrix} | ({} if store.narrow is None else {"narrow": store.narrow})
-        kept = write(self._folder, index._contents, vectors, _about(self._encoding))
+        vectors = {}
+        if isinstance(store, MatrixStore):
+            vectors = {"matrix": store.matrix} | ({} if store.narrow is None else {"narrow": store.narrow})
+        kept = write(self._folder, index._contents, vectors, _about(self._encoding) | {"store": _kind(store)})
         unfinished.remove()
-        matrix = MatrixStore(kept.vectors["matrix"], kept.vectors.get("narrow"))
-        return ToolIndex(kept.contents, matrix, self._encoding, self._folder, kept.name)
+        if isinstance(store, ChromaStore):
+            store.tidy()
+            return ToolIndex(kept.contents, store, self._encoding, self._folder, kept.name)
+        return self._of_kept(self._folder, kept, self._encoding)
+
+    @classmethod
+    def _of_kept(cls, folder: Path, kept: Kept, encoding: Encoding) -> ToolIndex:
+        store: Store
+        if kept.about["store"] == "chroma":
+            opened = open_chroma(folder / "chroma", DENSE, HIDDEN, _about(encoding), make=False)
+            store = opened.named(_names(kept.contents))
+        else:
+            store = MatrixStore(kept.vectors["matrix"], kept.vectors.get("narrow"))
+        return cls(kept.contents, store, encoding, folder, kept.name)
+
+    @property
+    def _is_remote(self) -> bool:
+        return self._folder is None and isinstance(self._store, ChromaStore)
+
+    @classmethod
+    def _remote(cls, url: str, encoding: Encoding, *, make: bool) -> ToolIndex:
+        """The index on a server, in the order of ids."""
+        store = open_chroma(url, DENSE, HIDDEN, _about(encoding), make=make)
+        tools = sorted(map(ToolSpec.from_json, store.texts().values()), key=lambda tool: tool.id)
+        empty = Contents.empty()
+        listing = Listing.of(tools, empty)
+        keys = [text_key(encoding.version, text) if text else EMPTY for t in listing.tools for text in dense_texts(t)]
+        contents = renewed(empty, listing, np.frombuffer(b"".join(keys), np.uint8).reshape(-1, len(DENSE), 16))
+        return cls(contents, store.named(_names(contents)), encoding)
+
+    def _shared(self, tools: Iterable[Described | Mapping[str, Any]], progress: Progress | None) -> ToolIndex:
+        """Brings the index on a server up to date."""
+        listing = self._listing(sorted((ToolSpec.of(tool) for tool in tools), key=lambda tool: tool.id))
+        if listing.unchanged(self._contents):
+            return self
+        index = self._renewed(listing, progress)
+        assert isinstance(index._store, ChromaStore)
+        names, sources = _names(index._contents), listing.sources
+        new = {n: t.to_json() for n, t, source in zip(names, listing.tools, sources, strict=True) if source < 0}
+        index._store.describe(new)
+        index._store.tidy()
+        return index
 
     def _renewed(self, listing: Listing, progress: Progress | None, unfinished: Unfinished | None = None) -> ToolIndex:
         texts = [text for tool in listing.new for text in dense_texts(tool)]
@@ -268,8 +326,7 @@ class ToolIndex:
         new = np.stack(rows).reshape(-1, len(DENSE), width) if rows else np.zeros((0, len(DENSE), width), np.float32)
         all_keys = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, len(DENSE), 16)
         contents = renewed(self._contents, listing, all_keys)
-        names = [row.tobytes().hex() for row in contents.hashes]
-        store = self._store.rearranged(names, listing.sources, new.transpose(1, 0, 2))
+        store = self._store.rearranged(_names(contents), listing.sources, new.transpose(1, 0, 2))
         return ToolIndex(contents, store, self._encoding, self._folder)
 
     def _known(self, keys: set[bytes], unfinished: Unfinished | None) -> dict[bytes, Array]:
@@ -330,7 +387,16 @@ def _batches(asked: Sequence[tuple[str, ...]], most: int) -> Iterable[list[tuple
 
 
 def _no_vectors() -> MatrixStore:
-    return MatrixStore(np.zeros((len(DENSE), 0, 384), np.float32))
+    return MatrixStore(np.zeros((len(DENSE), 0, HIDDEN), np.float32))
+
+
+def _kind(store: Store) -> StoreKind:
+    return "chroma" if isinstance(store, ChromaStore) else "matrix"
+
+
+def _names(contents: Contents) -> list[str]:
+    """What records of these tools are called."""
+    return [row.tobytes().hex() for row in contents.hashes]
 
 
 def _about(encoding: Encoding) -> dict[str, str]:

@@ -252,6 +252,7 @@ class ToolIndex:
             old = cls.open(folder, encoding)
         except ToolIndexError:  # what cannot be used is made anew
             old = None
+            _spare(folder, encoding)
         if old is None or _kind(old._store) != kind:
             old = cls(Contents.empty(), _no_vectors(), encoding, folder)
             if kind == "chroma":
@@ -388,6 +389,18 @@ def _batches(asked: Sequence[tuple[str, ...]], most: int) -> Iterable[list[tuple
 
 def _no_vectors() -> MatrixStore:
     return MatrixStore(np.zeros((len(DENSE), 0, HIDDEN), np.float32))
+
+
+def _spare(folder: Path, encoding: Encoding) -> None:
+    """Of an index that is of another form keeps the vectors, which a text that stays the same will have again."""
+    try:
+        kept = read(folder)
+    except ToolIndexError:
+        return
+    if kept.about.get("retriever") == encoding.version and "matrix" in kept.vectors:
+        unfinished = Unfinished(folder)
+        for kind, rows in enumerate(kept.vectors["matrix"]):
+            unfinished.add([key.tobytes() for key in kept.contents.keys[:, kind]], rows)
 
 
 def _kind(store: Store) -> StoreKind:

@@ -269,6 +269,18 @@ def test_damage_is_one_plain_error_and_mended_by_building_again(tmp_path: Path, 
         assert ToolIndex.open(tmp_path, Letters()).search("rain") == found
 
 
+def test_an_index_whose_tools_were_taken_apart_otherwise_is_made_anew_of_its_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ToolIndex.build(tools(9), tmp_path, Letters())
+    monkeypatch.setattr("bottega.retrieval.index.form", lambda: "another")
+    with pytest.raises(ToolIndexError, match="version"):
+        ToolIndex.open(tmp_path, Letters())
+    encoding = Letters()
+    assert len(ToolIndex.build(tools(9), tmp_path, encoding)) == len(ToolIndex.open(tmp_path, encoding)) == 9
+    assert encoding.encoded == []
+
+
 @pytest.mark.parametrize("manifest", MANIFESTS)
 def test_a_manifest_of_another_kind_is_one_plain_error(tmp_path: Path, manifest: str) -> None:
     ToolIndex.build(tools(2), tmp_path, Letters())

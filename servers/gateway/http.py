@@ -317,7 +317,12 @@ class _Front:
                 print(f"tools/call failed: {error!r}", file=sys.stderr, flush=True)
                 failed = Refused(INTERNAL_ERROR, "tools/call failed")
                 text = b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (key, encoded(failed.to_json()))
+            if watching is not None:
+                watching.cancel()  # the end of the answer looks to it like a client that goes away
             await stream.end(status, text)
+        except asyncio.CancelledError:
+            if not stream.gone:
+                raise
         finally:
             stream.close()
             if watching is not None:

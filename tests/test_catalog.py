@@ -41,6 +41,7 @@ def tells(folder: Path, *definitions: dict[str, Json], server: str = "coat") -> 
 
 def turncoat(folder: Path, mark: str = "", server: str = "coat", **more: Any) -> ServerConfig:
     file = str(folder / server / "tools.json")
+    more = {"startup_timeout": 60, **more}
     return ServerConfig(server, sys.executable, (str(SERVERS / "turncoat.py"), file, *([mark] if mark else [])), **more)
 
 

@@ -50,7 +50,7 @@ def tells(folder: Path, *definitions: dict[str, Json]) -> None:
 def configured(folder: Path, mark: str = "x") -> None:
     """Has the folder one server, `coat`, whose tools are those that it is told to tell."""
     entry = {"command": sys.executable, "args": [str(SERVERS / "turncoat.py"), str(folder / "told.json"), mark]}
-    (folder / ".mcp.json").write_text(json.dumps({"mcpServers": {"coat": entry}}))
+    (folder / ".mcp.json").write_text(json.dumps({"mcpServers": {"coat": entry | {"startup_timeout_sec": 60}}}))
 
 
 def rows(done: Done, server: str = "coat") -> list[list[str]]:

@@ -436,9 +436,9 @@ class Catalog:
 
     def _read(self) -> list[Change]:
         """Takes in what is kept. A server that has told its tools to this process is known better here."""
-        if (kept := self._store.read()) is None:
+        if (found := self._store.read()) is None:
             return []
-        servers, entries, called = kept
+        servers, entries, called = found
         self._called = called | self._unwritten
         by_server: dict[str, dict[str, Entry]] = {}
         for entry in entries:

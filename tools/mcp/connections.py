@@ -257,10 +257,13 @@ class Connection:
         link: Link | None = None
         # Who calls does not wait behind servers that are only being listed, some of which may be mute.
         async with nullcontext() if self._urgent else self._slots:
+            if self.config.transport == "stdio":
+                self._process = await stack.enter_async_context(spawn(self.config, self._workspace))
+            # The SDK is imported while the server starts up; how long that takes is none of its time.
+            await asyncio.to_thread(importlib.import_module, f"{__package__}.link")
             try:
                 async with asyncio.timeout(self.config.startup_timeout):
-                    over_http = self.config.transport == "http"
-                    link = await (self._open_url(stack) if over_http else self._open_process(stack))
+                    link = await (self._open_process(stack) if self._process else self._open_url(stack))
                     await link.list_tools()
             except TimeoutError:
                 if link is None or not link.listing.definitions:
@@ -284,19 +287,17 @@ class Connection:
         return await stack.enter_async_context(over_http(self.config, self._asks()))
 
     async def _open_process(self, stack: AsyncExitStack) -> Link:
-        self._process = await stack.enter_async_context(spawn(self.config, self._workspace))
-        # The SDK is imported while the server starts up.
-        link = await asyncio.to_thread(importlib.import_module, f"{__package__}.link")
+        from .link import over_pipes
+
+        assert self._process
         try:
-            opened: Link = await stack.enter_async_context(
-                link.over_pipes(self._process, modern=self._modern, asks=self._asks())
-            )
-            return opened
+            return await stack.enter_async_context(over_pipes(self._process, modern=self._modern, asks=self._asks()))
         except Closed:
             # Some older servers end themselves at a first message that they do not know.
             self._modern = not self._modern
             if self._modern:
                 raise
+        self._process = await stack.enter_async_context(spawn(self.config, self._workspace))
         return await self._open_process(stack)
 
     def _asks(self) -> frozenset[str]:

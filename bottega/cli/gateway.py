@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -43,6 +44,8 @@ async def serve_gateway(settings: Settings, options: GatewayOptions, address: tu
 
     Raises `UsageError` where no server is configured, `ConfigError` for files that cannot be used.
     """
+    # Before numpy is loaded: on a busy machine its threads wait for each other longer than they work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from .. import __version__
     from ..keeping import catalog_folder, read_rules
     from ..servers.gateway import AuditLog, Gateway, Limits

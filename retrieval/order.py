@@ -15,11 +15,12 @@ def top(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     """
     if k < 1:
         return np.zeros(0, np.int64)
-    some: NDArray[np.int64] = np.arange(len(scores))
     sample = scores[::STRIDE]
-    if k < len(sample):
-        some = np.flatnonzero(scores >= np.partition(sample, -k)[-k])
-    if k < len(some):
-        among = scores[some]
-        some = some[among >= np.partition(among, -k)[-k]]
-    return some[np.argsort(-scores[some], kind="stable")[:k]]
+    if k >= len(sample):
+        return np.argsort(-scores, kind="stable")[:k]
+    least = np.partition(sample, -k)[-k]
+    above = np.flatnonzero(scores > least)
+    if len(above) < k:  # then `least` is the k-th best, as where most scores are 0: partitions of those are slow
+        level = np.flatnonzero(scores == least)[: k - len(above)]
+        return np.concatenate([above[np.argsort(-scores[above], kind="stable")], level])
+    return above[np.argsort(-scores[above], kind="stable")[:k]]

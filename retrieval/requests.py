@@ -14,7 +14,7 @@ from typing import Protocol
 from .spec import ToolHit
 from .usage import CoUse
 
-LEAN = 0.7
+LEAN = 0.6
 """How much of a tool's score for a part is its score for the whole request."""
 
 DEEP = 50

@@ -16,7 +16,7 @@ from pathlib import Path
 from ...models.house.retriever import PATH as RETRIEVER
 from ...models.house.retriever import RetrieverModel
 from ...models.house.slots import Card, Reading, SlotsModel, words
-from ...retrieval import ToolIndex
+from ...retrieval import ToolIndex, search_request
 from ...tools import Tool
 from ..candidates import Earlier
 from ..filling import Filled, fill, inherit
@@ -207,6 +207,14 @@ class Binder:
         """The `limit` best tools for a query with their scores, best first."""
         by_id = {t.id: t for t in tools}
         return [(by_id[hit.id], hit.score) for hit in self._index(tools).search(query, limit, by_id)]
+
+    def search_request(
+        self, request: str, parts: Sequence[str], tools: tuple[Tool, ...], limit: int
+    ) -> list[tuple[Tool, float]]:
+        """The `limit` best tools for a request that is made up of `parts`, with their scores, best first."""
+        by_id = {t.id: t for t in tools}
+        found = search_request(self._index(tools), request, parts, limit, by_id)
+        return [(by_id[hit.id], hit.score) for hit in found]
 
     def _index(self, tools: tuple[Tool, ...]) -> ToolIndex:
         """An index that has these tools, and those that were searched before."""

@@ -22,6 +22,9 @@ from .binding import Binder, Bound
 from .paths import after, names_in
 from .segments import Segment, Segmenter
 
+FEW_WORDS = 5
+"""Words of a query that is not looked at for parts."""
+
 
 class HousePlanner:
     """Plans, binds single steps and finds tools. One for many runs; its index follows the catalog it is shown."""
@@ -59,8 +62,8 @@ class HousePlanner:
         return [clause.text for clause in await asyncio.to_thread(self._clauses, instruction)]
 
     async def find_tools(self, query: str, tools: Sequence[Tool], limit: int) -> Sequence[Tool]:
-        """The `limit` best tools for a query, best first."""
-        found = await asyncio.to_thread(self._binder.search, query, tuple(tools), limit)
+        """The `limit` best tools for a query, best first; where it asks for several things, each one's best in turn."""
+        found = await asyncio.to_thread(self._found, query, tuple(tools), limit)
         return [tool for tool, _ in found]
 
     def nearness(self, text: str, others: Sequence[str]) -> Sequence[float]:
@@ -69,6 +72,11 @@ class HousePlanner:
             self._retriever = RetrieverModel.open()
         vectors = self._retriever.encode_requests([text, *others])
         return [float(cosine) for cosine in vectors[1:] @ vectors[0]]
+
+    def _found(self, query: str, tools: tuple[Tool, ...], limit: int) -> list[tuple[Tool, float]]:
+        # A few words ask for one thing: no splitter has to be opened for them.
+        parts = [clause.text for clause in self._clauses(query)] if len(query.split()) > FEW_WORDS else []
+        return self._binder.search_request(query, parts, tools, limit)
 
     def _plan(self, request: str, context: PlanningContext) -> Plan:
         route = context.route

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from bottega.tools.catalog import Catalog
 from bottega.tools.catalog.definition import changed_parts, difference, fingerprint, written
+from bottega.tools.mcp.definitions import clean
 
 Json = Any
 
@@ -236,6 +238,18 @@ def test_fingerprints_are_equal_exactly_where_definitions_are(one: dict[str, Jso
     assert bool(difference(one, other)) == (said[0] != said[1])
     if one["name"] == other["name"]:
         assert bool(changed_parts(one, other)) == bool(difference(one, other))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.sampled_from("a\\ubfr\b\f\r\n\t\x1b[0m\x7f\x9b\u202e\u200b\U000e0041é\ud800"), max_size=12))
+def test_what_is_shown_of_a_kept_tool_holds_nothing_hidden(text: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "description": text}}}
+    catalog = Catalog.open([], ".")
+    catalog.add({"s": [definition("a", f"x{text}") | {"inputSchema": schema}]})
+    (tool,) = catalog.tools()
+    assert tool.parameters["a"]["description"] == clean(text).encode("utf-8", "replace").decode()
+    assert tool.description == clean(f"x{text}").encode("utf-8", "replace").decode()
+    assert replace(tool, server="t").parameters == tool.parameters
 
 
 TOLD = st.dictionaries(st.sampled_from("abc"), st.sampled_from(["one", "two", "three"]), min_size=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -54,6 +55,10 @@ def difference(before: Definition, after: Definition) -> list[str]:
     return list(difflib.unified_diff(one, other, "approved", "now", lineterm="", n=2))
 
 
+_UNCLEAN = re.compile(r"\\[ubfr]|\x7f")
+"""In JSON in ASCII, what might be a character that nobody sees; where there is none, nothing has to be looked for."""
+
+
 class KeptTool(Tool):
     """A `Tool` of a definition that was kept. It is read when its schema is first looked at: most never are."""
 
@@ -75,7 +80,11 @@ class KeptTool(Tool):
     @cached_property
     def _read(self) -> Tool:
         text: str = self.__dict__["_text"]
-        return as_tool(json.loads(text), self.server, self.call)
+        definition = json.loads(text)
+        if _UNCLEAN.search(text) is None:
+            return as_tool(definition, self.server, self.call, cleaned=True)
+        whole = json.dumps(definition, ensure_ascii=False).encode("utf-8", "replace")  # without half surrogate pairs
+        return as_tool(json.loads(whole), self.server, self.call)
 
     @cached_property
     def input_schema(self) -> dict[str, Json]:

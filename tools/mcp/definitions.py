@@ -116,9 +116,12 @@ def definition_problem(entry: Json) -> str | None:
     return None
 
 
-def as_tool(definition: Mapping[str, Json], server: str, call: Call) -> Tool:
-    """A `Tool` of a good definition. What it does not promise about itself is taken to be unsafe."""
-    schema = _cleaned(definition["inputSchema"])
+def as_tool(definition: Mapping[str, Json], server: str, call: Call, *, cleaned: bool = False) -> Tool:
+    """A `Tool` of a good definition. What it does not promise about itself is taken to be unsafe.
+
+    `cleaned` says that nothing in it has to be taken out.
+    """
+    schema = definition["inputSchema"] if cleaned else _cleaned(definition["inputSchema"])
     if any(isinstance(p, bool) for p in schema.get("properties", {}).values()):
         schema = {
             **schema,

@@ -268,6 +268,7 @@ def test_a_tool_that_turns_into_another_is_held_back(office: Talk) -> None:
 def test_the_audit_log_has_every_call_its_outcome_and_no_value(office: Talk) -> None:
     log = folder_of(office) / ".bottega" / "audit.jsonl"
     assert log.stat().st_mode & 0o777 == 0o600
+    assert "audit.jsonl*" in (log.parent / ".gitignore").read_text().splitlines()
     before = len(log.read_text().splitlines())
     office.call("one/echo", text="a-secret-value")
     office.call("one/fail")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,6 +68,8 @@ async def serve_gateway(settings: Settings, options: GatewayOptions, address: tu
     limits = Limits(options.longest or default.longest, options.idle or default.idle)
     place = options.audit or (folder.parent / "audit.jsonl" if folder else None)
     audit = AuditLog(place) if place else None
+    if folder is not None:
+        _keep_from_git(folder.parent)
     try:
         async with (
             Catalog.open(configs, workspace.root, folder) as catalog,
@@ -103,6 +106,18 @@ async def serve_gateway(settings: Settings, options: GatewayOptions, address: tu
             if audit.problem:
                 _tell(audit.problem)
     return 0
+
+
+def _keep_from_git(folder: Path) -> None:
+    """Lets no log of calls be committed by accident."""
+    from ..keeping import NAME
+
+    file = folder / ".gitignore"
+    with suppress(OSError, UnicodeDecodeError):
+        known = file.read_text("utf-8") if file.exists() else f"{NAME}*\n"
+        if "audit.jsonl" not in known:
+            folder.mkdir(exist_ok=True)
+            file.write_text(f"{known}audit.jsonl*\ngateway/\n", "utf-8")
 
 
 def _is_gateway(config: ServerConfig) -> bool:

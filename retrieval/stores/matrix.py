@@ -9,15 +9,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..order import top
 from .protocol import Array, Ints
 
 LARGE = 30_000
 """Vectors from which one query is first compared with their beginnings only."""
 NARROW = 128
 """Dimensions of that first pass."""
-EXACT = 600
-"""Nearest of the first pass, for each kind of vector, whose cosines are then exact."""
+EXACT = 2_000
+"""About so many of the nearest of the first pass, for each kind of vector, have exact cosines in the end. With vectors
+not trained for it, these have 99.5% of the exact ten nearest; 600 have 97%."""
+STRIDE = 16
+"""Of every how many products one is looked at to find where those begin."""
 SAMPLE = 512
 """Vectors by which the first pass's products are brought to the scale of the cosines."""
 
@@ -64,7 +66,8 @@ class MatrixStore:
         assert self.narrow is not None
         full = self.matrix[kind]
         products: Array = self.narrow[kind] @ query[:NARROW]
-        near = top(products, EXACT)
+        looked_at = np.sort(products[::STRIDE])
+        near = np.flatnonzero(products >= looked_at[-min(len(looked_at), EXACT // STRIDE)])
         sample = np.arange(0, len(products), max(1, len(products) // SAMPLE))
         exact = full[sample] @ query
         x, y = products[sample], exact

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bottega.agents.planners.house import HousePlanner
 from bottega.retrieval import CoUse, Showing, ToolIndex, Usage, search_request
+from bottega.tools import Tool, ToolContext, ToolResult
 
 TOOLS, SHOWN = 40, 8
 
@@ -162,3 +166,18 @@ def test_past_runs_move_tools_and_bring_their_company(index: ToolIndex) -> None:
     other = next(id for id in ("trains/timetable", "shop/order", "weather/warning") if id not in plain)
     together = CoUse.learn([{"bank/transfer", other}] * 20 + [set(plain[1:])] * 40)
     assert other in [hit.id for hit in search_request(index, "transfer 20 euros", k=4, together=together)]
+
+
+def test_a_planner_that_heeds_past_runs_finds_what_did_the_work() -> None:
+    async def call(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+        return ToolResult("")
+
+    tools = [
+        Tool("send", f"Send a message by {way}.", {}, call, server=way) for way in ("mail", "post", "pigeon", "radio")
+    ]
+    planner = HousePlanner()
+    first, second = (t.id for t in asyncio.run(planner.find_tools("send a message", tools, 2)))
+    ids = (first, *(t.id for t in tools if t.id != first))
+    past = [Showing(f"send a message to {n}", ids, frozenset([second]), frozenset([second])) for n in range(250)]
+    planner.heed(Usage(past, by_words), CoUse())
+    assert asyncio.run(planner.find_tools("send a message", tools, 1))[0].id == second

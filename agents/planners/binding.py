@@ -16,7 +16,7 @@ from pathlib import Path
 from ...models.house.retriever import PATH as RETRIEVER
 from ...models.house.retriever import RetrieverModel
 from ...models.house.slots import Card, Reading, SlotsModel, words
-from ...retrieval import ToolIndex, search_request
+from ...retrieval import CoUse, ToolIndex, Usage, search_request
 from ...tools import Tool
 from ..candidates import Earlier
 from ..filling import Filled, fill, inherit
@@ -90,6 +90,8 @@ class Binder:
         self._retriever = retriever or RETRIEVER
         self._indexed: tuple[dict[str, Tool], ToolIndex | None] = ({}, None)
         self._slots: SlotsModel | None = None
+        self._usage: Usage | None = None
+        self._together: CoUse | None = None
 
     def bind(
         self,
@@ -205,15 +207,24 @@ class Binder:
 
     def search(self, query: str, tools: tuple[Tool, ...], limit: int) -> list[tuple[Tool, float]]:
         """The `limit` best tools for a query with their scores, best first."""
-        by_id = {t.id: t for t in tools}
-        return [(by_id[hit.id], hit.score) for hit in self._index(tools).search(query, limit, by_id)]
+        return self._search(query, (), tools, limit, None)
 
     def search_request(
         self, request: str, parts: Sequence[str], tools: tuple[Tool, ...], limit: int
     ) -> list[tuple[Tool, float]]:
         """The `limit` best tools for a request that is made up of `parts`, with their scores, best first."""
+        return self._search(request, parts, tools, limit, self._together)
+
+    def heed(self, usage: Usage, together: CoUse) -> None:
+        """Lets what past runs say move the tools in searches from now on."""
+        self._usage, self._together = usage, together
+
+    def _search(
+        self, query: str, parts: Sequence[str], tools: tuple[Tool, ...], limit: int, together: CoUse | None
+    ) -> list[tuple[Tool, float]]:
         by_id = {t.id: t for t in tools}
-        found = search_request(self._index(tools), request, parts, limit, by_id)
+        bonus = self._usage.bonus(query) if self._usage else None
+        found = search_request(self._index(tools), query, parts, limit, by_id, bonus, together)
         return [(by_id[hit.id], hit.score) for hit in found]
 
     def _index(self, tools: tuple[Tool, ...]) -> ToolIndex:

@@ -13,6 +13,7 @@ from pathlib import Path
 from ...models.house.retriever import RetrieverModel
 from ...models.house.slots import words
 from ...models.house.splitter import Clause, SplitterModel
+from ...retrieval import CoUse, Usage
 from ...tools import Tool, Workspace
 from ..candidates import Earlier
 from ..plan import Plan, Step, StepResult, renamed
@@ -65,6 +66,10 @@ class HousePlanner:
         """The `limit` best tools for a query, best first; where it asks for several things, each one's best in turn."""
         found = await asyncio.to_thread(self._found, query, tuple(tools), limit)
         return [tool for tool, _ in found]
+
+    def heed(self, usage: Usage, together: CoUse) -> None:
+        """Lets what past runs say of tools move them in searches from now on."""
+        self._binder.heed(usage, together)
 
     def nearness(self, text: str, others: Sequence[str]) -> Sequence[float]:
         """The cosine of each of `others` with `text`, by the retriever."""

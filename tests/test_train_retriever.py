@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import random
 import sys
@@ -14,6 +15,7 @@ import pytest
 from scripted import ScriptedBottega
 
 from bottega import Bottega
+from bottega.cli.doctor import _folder
 from bottega.cli.group import run
 from bottega.core.errors import ModelError, UsageError
 from bottega.keeping import models_folder, own_retriever
@@ -37,6 +39,7 @@ from bottega.models.training.writing import HOPELESS, write_requests
 from bottega.retraining.material import logged, read_requests, read_tools
 from bottega.retraining.trial import Figures, Verdict
 from bottega.retrieval import ToolIndex, ToolSpec
+from bottega.settings import Settings
 from bottega.testing import ScriptedModel
 from bottega.tools import Workspace
 
@@ -288,6 +291,7 @@ def test_the_newest_retriever_counts_and_a_damaged_one_gives_way_to_the_houses(t
     assert path is None
     assert "damaged" in str(problem)
     assert "bottega train retriever" in str(problem)
+    assert [finding.text for finding in _folder(Settings.load(tmp_path)) if finding.name == "retriever"] == [problem]
     (tmp_path / "text.txt").write_text("lamp")
     seen: list[str] = []
 
@@ -332,7 +336,8 @@ def test_the_shipped_retriever_stays_listed_beside_a_folders_own(tmp_path: Path)
 
 def with_torch(patch: pytest.MonkeyPatch) -> None:
     """As if torch were installed, for what is refused before it is needed."""
-    patch.setattr("importlib.util.find_spec", lambda name: object())
+    real = importlib.util.find_spec
+    patch.setattr(importlib.util, "find_spec", lambda name, *rest: object() if name == "torch" else real(name, *rest))
 
 
 def test_without_torch_the_command_names_the_extra(
@@ -342,3 +347,17 @@ def test_without_torch_the_command_names_the_extra(
     assert run(["train", "retriever", "--workspace", str(tmp_path)]) == 2
     assert "pip install 'bottega[train]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_too_few_requests_are_told_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "asked.jsonl").write_text('{"request": "Copy it twice", "tools": ["files/copy_file", "nonesuch"]}')
+    with_torch(monkeypatch)
+    given = ["--workspace", str(tmp_path), "--requests", str(tmp_path / "asked.jsonl")]
+    assert run(["train", "retriever", *given]) == 2
+    err = capsys.readouterr().err
+    assert "left out: line 1: there is no tool 'nonesuch'" in err
+    assert "only 0 requests are known here, and 20 are needed" in err
+    assert run(["train", "retriever", *given, "--write", "3"]) == 2
+    assert "there is no language model to write requests" in capsys.readouterr().err

@@ -128,16 +128,21 @@ def _models(settings: Settings) -> Iterator[Finding]:
 
 
 def _folder(settings: Settings) -> Iterator[Finding]:
+    from ..keeping import own_retriever
     from ..tools import Workspace
 
     group = "folder"
-    root = Workspace.at(settings.workspace).root
+    workspace = Workspace.at(settings.workspace)
+    root = workspace.root
     if os.access(root, os.W_OK):
         yield Finding(group, "workspace", "ok", str(root))
     else:
         yield Finding(group, "workspace", "note", f"{root} is read-only: requests that write will fail")
     free = shutil.disk_usage(root).free
     yield Finding(group, "disk", "ok" if free > 100e6 else "fault", f"{free / 1e9:.1f} GB free")
+    own, problem = own_retriever(workspace)
+    if own or problem:
+        yield Finding(group, "retriever", "fault" if problem else "ok", problem or f"its own, {own}")
     for path, _ in config_files(settings.workspace):
         if path.exists():
             yield Finding(group, "settings file", "ok", str(path))

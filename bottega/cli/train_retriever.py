@@ -141,8 +141,8 @@ def _train(
     from ..retraining.trial import Verdict, figures_of, index_of, some
 
     begin = time.monotonic()
-    encoder, house, present = open_encoder(), Adapter.load(PATH), _present(settings)
     material = _material(settings, place, tool_files, request_file, write, seed, force)
+    encoder, house, present = open_encoder(), Adapter.load(PATH), _present(settings)
     learned, held = material.split.learned, material.split.held
     searched = some(material.tools, {id for one in [*held, *material.written] for id in one.tools}, seed)
     _tell(f"measuring the present retriever on {len(held)} requests among {len(searched)} tools ...")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 _MOST = 200_000
+_AT_ONCE = 512
 _WIDTH = 384
 
 
@@ -36,11 +37,12 @@ def cached(
     known = _read(path) if path else {}
     known |= {key_of(text): vector for text, vector in (at_hand or {}).items()}
     keys = [key_of(text) for text in texts]
-    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-    if missing:
-        known |= zip(missing, encode(list(missing.values())), strict=True)
+    missing = list({key: text for key, text in zip(keys, texts, strict=True) if key not in known}.items())
+    for at in range(0, len(missing), _AT_ONCE):
+        some = missing[at : at + _AT_ONCE]
+        known |= zip([key for key, _ in some], encode([text for _, text in some]), strict=True)
         if path:
-            _write(path, known)
+            _write(path, known)  # so that a kill costs little
     return np.stack([known[key] for key in keys]) if keys else np.zeros((0, _WIDTH), np.float32)
 
 

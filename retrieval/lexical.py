@@ -124,8 +124,9 @@ class Postings:
 
     def share(self, query: str, field: int) -> NDArray[np.float32]:
         """The share of each text's terms in a field that the query has, a rare term counting more; (texts,), 0..1."""
-        totals: NDArray[np.float32] = self.arrays["totals"][field]
-        return self._common(query, field) / np.maximum(totals, np.float32(1e-6))
+        totals = self.arrays["totals"][field]
+        shares: NDArray[np.float32] = self._common(query, field) / np.maximum(totals, np.float32(1e-6))
+        return shares
 
     def _common(self, query: str, field: int) -> NDArray[np.float32]:
         """The summed rarity of the terms that each text has in common with the query."""

@@ -84,7 +84,7 @@ def fit(sets: Sequence[Sequence[Row]], seed: int = 0, epochs: int = EPOCHS) -> N
                 loss = loss + F.softplus(against - each[right]).mean()
             total = total + loss / len(some)
         optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         optimizer.step()
     return Net(
         mean.numpy(),

@@ -18,7 +18,7 @@ from .fields import DENSE, LEXICAL, dense_texts
 from .files import Kept, Unfinished, current, locked, read, write
 from .order import top
 from .parts import parts_of
-from .scoring import Array, Evidence, Ints, Part, rank
+from .scoring import FITS, Array, Evidence, Ints, Part, nearness, rank
 from .spec import Described, ToolHit, ToolSpec
 from .stores import ChromaStore, MatrixStore, Store, open_chroma
 from .vectors import cached
@@ -152,12 +152,17 @@ class ToolIndex:
                 return self._synced(tools, progress)
             return self._kept_in(self._folder, tools, self._encoding, progress, _kind(self._store))
 
-    def search(self, query: str, k: int = 10, within: Collection[str] | None = None) -> list[ToolHit]:
-        """The `k` best tools for a query, best first; of those whose ids are `within`, if given."""
-        return self.search_many([query], k, within)[0]
+    def search(
+        self, query: str, k: int = 10, within: Collection[str] | None = None, *, fitting: bool = False
+    ) -> list[ToolHit]:
+        """The `k` best tools for a query, best first; of those whose ids are `within`, if given.
+
+        With `fitting` those that are probably not for it are left out, so that none is left where no tool fits.
+        """
+        return self.search_many([query], k, within, fitting=fitting)[0]
 
     def search_many(
-        self, queries: Sequence[str], k: int = 10, within: Collection[str] | None = None
+        self, queries: Sequence[str], k: int = 10, within: Collection[str] | None = None, *, fitting: bool = False
     ) -> list[list[ToolHit]]:
         """`search` for several queries, encoded and compared together."""
         places = self._places(within)
@@ -171,12 +176,19 @@ class ToolIndex:
         for some in _batches(asked, step):
             rows = sum(map(len, some))
             for evidence in self._evidence(some, vectors[done : done + rows], places):
-                best, scores = rank(evidence, k)
-                chosen = best if places is None else places[best]
-                tools = [self._contents.tools[int(place)] for place in chosen]
-                found.append([ToolHit(tool.id, float(s), tool) for tool, s in zip(tools, scores, strict=True)])
+                found.append(self._hits(evidence, k, places, FITS if fitting else -1.0))
             done += rows
         return found
+
+    def _hits(self, evidence: Evidence, k: int, places: Ints | None, least: float) -> list[ToolHit]:
+        best, scores = rank(evidence, k)
+        near = nearness(evidence)[best]
+        chosen = best if places is None else places[best]
+        return [
+            ToolHit(self._contents.ids[place], float(score), self._contents.tools[place], float(cosine))
+            for place, score, cosine in zip(chosen.tolist(), scores, near, strict=True)
+            if cosine >= least
+        ]
 
     def explain(self, query: str, id: str) -> Explanation:
         """Why a tool stands where it does among all tools. Raises `UsageError` if there is no such tool."""

@@ -37,6 +37,9 @@ FEATURES = (
 
 CANDIDATES = 100
 """Tools that are best in one respect and so are looked at closely."""
+FITS = 0.6
+"""Cosine with a query, or a part of it, from which a tool is taken to be for it; `benchmarks/no_tool.py` says how often
+that is wrong."""
 SOFT = 8.0
 """How much lower the net's score is of a tool whose score between 0 and 1 is 1/e of the best one's."""
 
@@ -117,6 +120,12 @@ def rank(evidence: Evidence, k: int) -> tuple[Ints, Array]:
         best = np.concatenate([best, others])
         found = np.concatenate([found, found[-1] * base[others] / 2])
     return best[:k], found[:k].astype(np.float32)
+
+
+def nearness(evidence: Evidence) -> Array:
+    """(n,): the cosine of each tool with the query, or with the part that is nearest to it."""
+    found: Array = np.max([*evidence.dense, *(part.dense for part in evidence.parts)], axis=0)
+    return found
 
 
 def candidates(evidence: Evidence) -> tuple[Array, Ints]:

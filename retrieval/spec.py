@@ -70,11 +70,16 @@ class ToolSpec:
 
 @dataclass(frozen=True)
 class ToolHit:
-    """A tool that was found; `score` is between 0 and 1, comparable within one search only."""
+    """A tool that was found; `score` is between 0 and 1, comparable within one search only.
+
+    `nearness` is the cosine with the query or the nearest part of it, comparable between searches and catalogs: below
+    `scoring.FITS` the tool is probably not for what was asked.
+    """
 
     id: str
     score: float
     tool: ToolSpec
+    nearness: float = 0.0
 
 
 def _as_json(value: object) -> object:

@@ -85,7 +85,11 @@ def brute_force(catalog: Sequence[ToolSpec], query: str, k: int, within: set[str
         words.share(query, LEXICAL.index("description"))[chosen],
     )
     best, scores = rank(evidence, k)
-    return [ToolHit(kept[chosen[i]].id, float(s), kept[chosen[i]]) for i, s in zip(best, scores, strict=True)]
+    near = evidence.dense.max(0)[best]
+    return [
+        ToolHit(kept[chosen[i]].id, float(s), kept[chosen[i]], float(n))
+        for i, s, n in zip(best, scores, near, strict=True)
+    ]
 
 
 def same(found: Sequence[ToolHit], expected: Sequence[ToolHit]) -> bool:

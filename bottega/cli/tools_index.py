@@ -94,6 +94,10 @@ def search(
     if as_json:
         print_json([_as_json(hit, tools) | _told(reasons.get(hit.id)) for hit in hits])
         return 0
+    from ..retrieval.scoring import FITS
+
+    if hits and max(hit.nearness for hit in hits) < FITS:
+        print("no tool seems to be for this; the nearest are:", file=sys.stderr)
     width = shutil.get_terminal_size((120, 24)).columns
     lines = columns([(hit.id, plain(hit.tool.description)) for hit in hits], width)
     for line, hit in zip(lines, hits, strict=True):
@@ -206,7 +210,7 @@ def _as_json(hit: ToolHit, tools: Sequence[Tool]) -> dict[str, Any]:
 
     known = next((tool for tool in tools if tool.id == hit.id), None)
     shown = as_json_of(known) if known is not None else dataclasses.asdict(hit.tool)
-    return {**shown, "score": round(hit.score, 4)}
+    return {**shown, "score": round(hit.score, 4), "nearness": round(hit.nearness, 4)}
 
 
 def _told(why: Explanation | None) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Finder:
                     raise
             index = self._index
             assert index is not None
-            return await asyncio.to_thread(index.search, query, count, within)
+            return await asyncio.to_thread(_search, index, query, count, within)
 
     async def warm(self) -> None:
         """Opens the index and the retriever, so that the first search does not wait for them."""
@@ -70,3 +70,11 @@ class Finder:
             with suppress(ToolIndexError):  # there is none yet, or one of another retriever
                 return ToolIndex.open(self._path, encoding).sync(tools)
         return ToolIndex.build(tools, self._path, encoding)
+
+
+def _search(index: ToolIndex, query: str, count: int, within: Collection[str] | None) -> list[ToolHit]:
+    """Of a query that asks for several things, tools for each."""
+    from ...retrieval.parts import parts_of
+    from ...retrieval.requests import search_request
+
+    return search_request(index, query, parts_of(query), count, within)

@@ -248,11 +248,14 @@ class Gateway:
             hits = await self._finder.find(query[:2000], count, within)
         except BottegaError as error:
             return self._told(f"the tools cannot be searched: {error}", call, error=True)
+        from ...retrieval.scoring import FITS  # has been imported by the search
+
         found = [
             {
                 "id": hit.id,
                 "description": _first_line(hit.tool.description),
                 "score": round(hit.score, 3),
+                "fits": hit.nearness >= FITS,
                 "required": list(hit.tool.input_schema.get("required") or ()),
             }
             for hit in hits

@@ -73,7 +73,7 @@ def found_text(found: Sequence[dict[str, Json]], note: str) -> str:
     """What a search found, for a model to read."""
     if not found:
         return "\n".join(["No tool fits.", *([note] if note else [])])
-    lines = []
+    lines = [] if any(one["fits"] for one in found) else ["No tool seems to be for this. The nearest are:"]
     for one in found:
         takes = f" · needs {', '.join(one['required'])}" if one["required"] else ""
         lines.append(f"{one['id']} ({one['score']:.2f}): {one['description']}{takes}")

@@ -15,10 +15,11 @@ from .agents.plan import Answer, Budget, Plan, Question, Route, RunResult
 from .agents.planning import Planner, PlanningContext, Router
 from .agents.specialist import Specialist, generalist, house_specialists
 from .agents.weights import Weights
-from .core.errors import PlanError, UsageError
+from .core.errors import LedgerError, ModelError, PlanError, UsageError
 from .graphs.approvals import Approve
 from .graphs.events import Emit, Event, Level
 from .graphs.run import Crew, Run
+from .heeding import Heedful, heed
 from .keeping import catalog_folder, keep_rule, open_ledger, own_retriever, read_rules
 from .minds import Minds, PlannerName, minds_of
 from .tools import Tool, Toolset, Workspace
@@ -114,6 +115,7 @@ class Bottega:
         self._minds: Minds | None = None
         self._unused: tuple[tuple[Level, str], ...] = ()
         self._recall: Recalling | None = None
+        self._heeds = False
         self._concurrency = concurrency
         self._house: tuple[Tool, ...] | None = None
         self._catalogs: dict[asyncio.AbstractEventLoop, Catalog] = {}
@@ -284,6 +286,7 @@ class Bottega:
         tools, remote = await self._catalog()
         minds = self._thinking()
         ledger = self._kept()
+        await self._heed(minds, ledger)
         return Crew(
             workspace=self.workspace,
             tools=tools,
@@ -306,6 +309,16 @@ class Bottega:
             concurrency=self._concurrency,
             notices=(*self._unkept, *self._unused, *self.notices),
         )
+
+    async def _heed(self, minds: Minds, ledger: Ledger) -> None:
+        """Lets past runs move tools in searches, once a workshop; it works as well, only not as aptly, without."""
+        if self._heeds or not isinstance(minds.finder, Heedful):
+            return
+        self._heeds = True
+        try:
+            await heed(minds.finder, ledger)
+        except (LedgerError, ModelError) as error:
+            self._unkept = (*self._unkept, ("warning", f"what past runs say of tools is not heeded: {error}"))
 
     def _remember(self, rule: Rule) -> None:
         keep_rule(self.workspace, rule)

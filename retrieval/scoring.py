@@ -60,8 +60,7 @@ class Evidence:
     `dense` (vectors, n): cosines of the query with each vector of `fields.DENSE`; in a large index exact where they or
     the words are high, estimated elsewhere. `lexical` (fields, n): BM25 in each field of `fields.LEXICAL`. `coverage`
     (n,): share of the query's words that the tool's whole text has, weighted by their rarity, 0..1; `name_share` and
-    `description_share` (n,): the share of that field's words that the query has. `prior` (n,): what past use says, in
-    log odds.
+    `description_share` (n,): the share of that field's words that the query has.
     """
 
     query: str
@@ -71,7 +70,6 @@ class Evidence:
     name_share: Array
     description_share: Array
     parts: Sequence[Part] = ()
-    prior: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -109,8 +107,6 @@ def rank(evidence: Evidence, k: int) -> tuple[Ints, Array]:
     """
     features, some = candidates(evidence)
     scores = net()(features)
-    if evidence.prior is not None:
-        scores = scores + evidence.prior[some]
     order = np.argsort(-scores, kind="stable")
     best, found = some[order], np.exp((scores[order] - scores.max()) / SOFT)
     if k > len(best):

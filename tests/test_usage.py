@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bottega import Bottega
+from bottega.agents.plan import Plan, Step
 from bottega.agents.planners.house import HousePlanner
 from bottega.retrieval import CoUse, Showing, ToolIndex, Usage, search_request
-from bottega.tools import Tool, ToolContext, ToolResult
+from bottega.tools import Tool, ToolAnnotations, ToolContext, ToolResult
 
 TOOLS, SHOWN = 40, 8
 
@@ -181,3 +183,34 @@ def test_a_planner_that_heeds_past_runs_finds_what_did_the_work() -> None:
     past = [Showing(f"send a message to {n}", ids, frozenset([second]), frozenset([second])) for n in range(250)]
     planner.heed(Usage(past, by_words), CoUse())
     assert asyncio.run(planner.find_tools("send a message", tools, 1))[0].id == second
+
+
+def test_a_workshop_minds_what_came_of_the_tools_of_its_past_runs(tmp_path: Any) -> None:
+    """Two tools for the same thing, of which one has failed ever since: after enough runs the other comes first."""
+
+    def made(name: str, works: bool) -> Tool:
+        async def call(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+            return ToolResult("done", is_error=not works)
+
+        schema = {"type": "object", "properties": {}}
+        reads = ToolAnnotations(read_only=True, destructive=False, open_world=False)
+        return Tool(name, "Rings the bell of the tower.", schema, call, annotations=reads, server="tower")
+
+    tools = (made("ring", False), made("chime", True))
+    ids = ("tower/ring", "tower/chime")
+
+    async def work() -> tuple[str, str]:
+        async with Bottega(tmp_path, servers={}, tools=tools) as first:
+            (before, *_) = await first.find_tools("ring the bell")
+            for _ in range(60):
+                steps = [
+                    Step(id=f"s{n}", instruction="ring the bell", tool=ids[n % 2], arguments={}, shown=ids)
+                    for n in range(4)
+                ]
+                await first.arun("ring the bell", Plan(request="ring the bell", steps=steps))
+        async with Bottega(tmp_path, servers={}, tools=tools) as again:
+            await again.plan("ring the bell")
+            (after, *_) = await again.find_tools("ring the bell")
+        return before.id, after.id
+
+    assert asyncio.run(work()) == ("tower/ring", "tower/chime")

@@ -14,6 +14,9 @@ from ..models.backbone import LAYERS
 from ..models.house.retriever import EARLY_LAYERS, PATH, REQUEST_TOKENS, TOOL_TOKENS
 from ..models.quantized import QuantizedEncoder, open_quantized
 
+SMALL = "-small"
+"""How the version of the smaller form ends."""
+
 
 class Encoding(Protocol):
     """What makes vectors of requests and of tools in one space, such as `models.house.RetrieverModel`."""
@@ -42,7 +45,7 @@ class QuickRetriever:
         if small and "early" not in self._adapter.heads:
             raise ModelError(f"the retriever {path} has no smaller form", hint="train it again, or use all of it")
         self._head = self._adapter.heads["early"] if small else None
-        size = "-small" if small else ""
+        size = SMALL if small else ""
         self.version = f"{self._adapter.settings.get('version', self._adapter.name)}-8bit-{TOOL_TOKENS}{size}"
 
     def encode_requests(self, texts: Sequence[str]) -> Array:

@@ -73,6 +73,14 @@ def current(folder: Path) -> str | None:
         return None
 
 
+def made_by(folder: Path) -> str:
+    """The version of the encoding that made the index of a folder, "" where there is none that can be used."""
+    try:
+        return str(_manifest(folder).get("about", {}).get("retriever", ""))
+    except ToolIndexError:
+        return ""
+
+
 def write(
     folder: Path, contents: Contents, vectors: Mapping[str, NDArray[np.float32]], about: Mapping[str, str]
 ) -> Kept:

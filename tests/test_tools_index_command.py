@@ -65,3 +65,22 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, file: Path, capsys: pytest.Ca
     error = capsys.readouterr().err
     assert "Traceback" not in error
     assert all(part in error for part in ("--index DIR", "there is no tool index", "cannot be written"))
+
+
+def test_a_small_index_is_searched_by_what_made_it(
+    tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = str(tmp_path / "small")
+    assert run(["tools", "index", str(file), "--index", place, "--small", "--workspace", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert run(["tools", "search", "who has borrowed the book", "--index", place, "--workspace", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("library/find_loan")
+
+
+def test_it_is_said_when_no_tool_is_for_it(tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = str(tmp_path / "index")
+    assert run(["tools", "index", str(file), "--index", place, "--workspace", str(tmp_path)]) == 0
+    for query, said in (("my knees hurt in the rain", True), ("look up the open loan of a library member", False)):
+        capsys.readouterr()
+        assert run(["tools", "search", query, "--index", place, "--workspace", str(tmp_path)]) == 0
+        assert ("no tool seems to be for this" in capsys.readouterr().err) == said

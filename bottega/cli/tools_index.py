@@ -33,8 +33,9 @@ FOLDER_OPTION = click.option(
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @workshop_options
 @FOLDER_OPTION
+@click.option("--small", is_flag=True, help="For the smallest machines: half the time to build, a third of the memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def index(files: tuple[str, ...], settings: Settings, folder: Path | None, as_json: bool) -> int:
+def index(files: tuple[str, ...], settings: Settings, folder: Path | None, small: bool, as_json: bool) -> int:
     """Build the index of the folder's tools, or bring it up to date; only what changed is encoded.
 
     With FILEs, as `bottega tools import` takes them, it is about the tools in those, and needs --index. What is encoded
@@ -51,7 +52,8 @@ def index(files: tuple[str, ...], settings: Settings, folder: Path | None, as_js
         encoded[0] = of
         bar(done, of)
 
-    encoding, place = _retriever(settings), folder or _place(settings)
+    place = folder or _place(settings)
+    encoding = _retriever(settings, small)
     if place is None:
         raise ToolIndexError(
             "the folder's .bottega is a link, through which nothing is written", hint="name --index DIR"
@@ -85,7 +87,7 @@ def search(
     if folder is not None:
         from ..retrieval import ToolIndex
 
-        found_in = ToolIndex.open(folder, _retriever(settings))
+        found_in = ToolIndex.open(folder, _retriever(settings, _is_small(folder)))
     else:
         tools = run_async(_known_tools(settings))
         found_in = _synced(tools, settings)
@@ -144,7 +146,15 @@ def _place(settings: Settings) -> Path | None:
     return index_folder(_workspace(settings))
 
 
-def _retriever(settings: Settings) -> Encoding:
+def _is_small(place: Path | None) -> bool:
+    """Whether the index that is there was made by the smaller form of the retriever."""
+    from ..retrieval.encoding import SMALL
+    from ..retrieval.files import made_by
+
+    return place is not None and made_by(place).endswith(SMALL)
+
+
+def _retriever(settings: Settings, small: bool) -> Encoding:
     from ..keeping import own_retriever
     from ..models.house.retriever import PATH
     from ..retrieval.encoding import QuickRetriever
@@ -152,7 +162,7 @@ def _retriever(settings: Settings) -> Encoding:
     own, notice = own_retriever(_workspace(settings))
     if notice:
         print(one_line(notice), file=sys.stderr)
-    return QuickRetriever(own or PATH)
+    return QuickRetriever(own or PATH, small=small)
 
 
 def _built(tools: Sequence[Any], place: Path, encoding: Encoding, progress: Callable[[int, int], None]) -> ToolIndex:
@@ -168,7 +178,8 @@ def _synced(tools: Sequence[Tool], settings: Settings) -> ToolIndex:
     """The folder's index, up to date; one in memory where the folder cannot be written."""
     from ..retrieval import ToolIndex
 
-    encoding, place = _retriever(settings), _place(settings)
+    place = _place(settings)
+    encoding = _retriever(settings, _is_small(place))
     with _progress() as bar:
         if place is not None:
             with contextlib.suppress(ToolIndexError):

@@ -137,11 +137,12 @@ def _train(
     from ..models.house.retriever import PATH, RetrieverModel
     from ..models.registry import register
     from ..models.training.own_pairs import own_sources
-    from ..models.training.own_retriever import Lesson, corpus_figures, train_own
     from ..retraining.trial import Verdict, figures_of, index_of, some
 
     begin = time.monotonic()
     material = _material(settings, place, tool_files, request_file, write, seed, force)
+    from ..models.training.own_retriever import Lesson, corpus_figures, train_own  # torch: once there is what to learn
+
     encoder, house, present = open_encoder(), Adapter.load(PATH), _present(settings)
     learned, held = material.split.learned, material.split.held
     searched = some(material.tools, {id for one in [*held, *material.written] for id in one.tools}, seed)

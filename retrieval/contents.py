@@ -24,14 +24,12 @@ EMPTY = b"\0" * 16
 
 @dataclass(frozen=True)
 class Contents:
-    """`hashes` (n, 16) are of each tool's content, `keys` (n, vectors, 16) of the texts that its vectors are of,
-    `servers` (n,) numbers of servers."""
+    """`hashes` (n, 16) are of each tool's content, `keys` (n, vectors, 16) of the texts that its vectors are of."""
 
     tools: Sequence[ToolSpec]
     ids: Sequence[str]
     hashes: Bytes
     keys: Bytes
-    servers: NDArray[np.int32]
     lexical: Postings
 
     def __len__(self) -> int:
@@ -46,7 +44,7 @@ class Contents:
     def empty(cls) -> Contents:
         none = np.zeros((0, 16), np.uint8)
         keys = np.zeros((0, len(DENSE), 16), np.uint8)
-        return cls([], [], none, keys, np.zeros(0, np.int32), Postings.of([], len(LEXICAL)))
+        return cls([], [], none, keys, Postings.of([], len(LEXICAL)))
 
 
 @dataclass(frozen=True)
@@ -81,11 +79,9 @@ def renewed(old: Contents, listing: Listing, keys: Bytes) -> Contents:
     all_keys = np.empty((len(sources), len(DENSE), 16), np.uint8)
     all_keys[~fresh] = old.keys[sources[~fresh]]
     all_keys[fresh] = keys
-    numbers: dict[str, int] = {}
-    servers = [numbers.setdefault(tool.server, len(numbers)) for tool in listing.tools]
     lexical = old.lexical.rearranged(sources.tolist(), [lexical_texts(tool) for tool in listing.new])
     ids = [tool.id for tool in listing.tools]
-    return Contents(listing.tools, ids, listing.hashes, all_keys, np.array(servers, np.int32), lexical)
+    return Contents(listing.tools, ids, listing.hashes, all_keys, lexical)
 
 
 def form() -> str:

@@ -32,9 +32,9 @@ from .contents import Contents
 from .lexical import Postings
 from .spec import ToolSpec
 
-FORMAT = 1
+FORMAT = 2
 _LEXICAL = ("starts", "places", "times", "weights", "lengths", "totals")
-_ARRAYS = ("hashes", "keys", "servers", "offsets", *_LEXICAL)
+_ARRAYS = ("hashes", "keys", "offsets", *_LEXICAL)
 _VECTORS = ("matrix", "narrow")
 _BLOCK = struct.Struct("<4sIII")  # magic, records, width of a vector, checksum of what follows
 _MAGIC = b"btg1"
@@ -94,7 +94,6 @@ def write(
     arrays: dict[str, NDArray[Any]] = {
         "hashes": contents.hashes,
         "keys": contents.keys,
-        "servers": contents.servers,
         "offsets": np.cumsum([0, *map(len, lines)], dtype=np.int64),
         **contents.lexical.arrays,
         **vectors,
@@ -239,9 +238,9 @@ def _read(place: Path, manifest: Mapping[str, Any]) -> Kept:
     arrays = {name[:-4]: _mapped(place / name) for name in manifest["files"] if name.endswith(".npy")}
     words = json.loads((place / "words.json").read_bytes())
     tools = _KeptTools(place / "tools.jsonl", arrays.pop("offsets"))
-    hashes, keys, servers = (arrays.pop(name) for name in ("hashes", "keys", "servers"))
+    hashes, keys = arrays.pop("hashes"), arrays.pop("keys")
     vectors = {name: arrays.pop(name) for name in ("matrix", "narrow") if name in arrays}
-    contents = Contents(tools, words["ids"], hashes, keys, servers, Postings(words["terms"], arrays))
+    contents = Contents(tools, words["ids"], hashes, keys, Postings(words["terms"], arrays))
     return Kept(place.name, manifest["about"], contents, vectors)
 
 

@@ -51,10 +51,6 @@ def train_own(
             return Adapter.load(done)
     torch.manual_seed(lesson.seed)
     model = RetrieverTrainer(start=start)
-    heads = [name for name in start.heads if isinstance(getattr(model, name, None), torch.nn.Parameter)]
-    with torch.no_grad():
-        for name in heads:
-            getattr(model, name).copy_(torch.from_numpy(start.heads[name]))
     schedule = Schedule(
         lesson.steps,
         lesson.rate,
@@ -67,7 +63,7 @@ def train_own(
     made = batches(encoder, sources, lesson.size, lesson.seed, WEIGHTS)
     train(model, made, lambda batch: loss_of(model, batch), schedule, "retriever")
     new = trained_adapter(model)
-    kept = {name: new.heads[name] if name in heads else head for name, head in start.heads.items()}
+    kept = {name: new.heads.get(name, head) for name, head in start.heads.items()}
     settings = {**start.settings, **new.settings, "from": start.settings.get("version")}
     Adapter(start.name, new.lora, kept, settings).save(done)
     return Adapter.load(done)

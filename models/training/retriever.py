@@ -53,6 +53,8 @@ ALIKE = 0.55
 """Share of common words from which two tools count as the same."""
 LATE = 64
 """Width of the vectors of single tokens."""
+HEADS = ("early", "late", "gate")
+"""What is trained beside the backbone: the smaller form's projection; that of single tokens, and their shares."""
 
 SOURCES = ("seal_tools", "sgd", "mcp", "metatool", "ultratool", "toollens")
 """Public sets that are trained on, as the card names them."""
@@ -77,6 +79,9 @@ class RetrieverTrainer(nn.Module):
         self.early = nn.Parameter(torch.eye(HIDDEN, WIDTH))
         self.late = nn.Parameter(torch.eye(HIDDEN, LATE) + 0.02 * torch.randn(HIDDEN, LATE))
         self.gate = nn.Parameter(torch.zeros(HIDDEN))
+        for name in HEADS:
+            if start is not None and name in start.heads:
+                getattr(self, name).data = torch.tensor(start.heads[name])
 
     def forward(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Unit vectors (n, 384), early ones (n, 128), vectors of tokens (n, tokens, 64), their shares (n, tokens)."""
@@ -301,9 +306,9 @@ def field_figure(model: RetrieverModel, data: Path, most: int = 800, seed: int =
 
 
 def trained_adapter(model: RetrieverTrainer) -> Adapter:
-    """The adapter of a trained model: `early` (384, 128), `late` (384, 64) and `gate` (384,) are its heads."""
+    """The adapter of a trained model: its heads are `HEADS`: (384, 128), (384, 64), (384,)."""
     lora = model.backbone.lora()
-    heads = {name: getattr(model, name).detach().float().numpy() for name in ("early", "late", "gate")}
+    heads = {name: getattr(model, name).detach().float().numpy() for name in HEADS}
     digest = hashlib.sha256(b"".join(v.astype(np.float16).tobytes() for v in (*lora.values(), *heads.values())))
     return Adapter("retriever", lora, heads, {"version": f"retriever-{digest.hexdigest()[:12]}"})
 

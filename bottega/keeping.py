@@ -55,20 +55,22 @@ def has_ledger(workspace: Workspace) -> bool:
 
 def catalog_folder(workspace: Workspace) -> Path | None:
     """Where the tools of the folder's servers are kept; None where nothing is to be written through a link."""
-    folder = workspace.root / FOLDER
-    return None if folder.is_symlink() else folder / CATALOG
+    return _inside(workspace, CATALOG)
 
 
 def index_folder(workspace: Workspace) -> Path | None:
     """Where the index of the folder's tools is kept; None where nothing is to be written through a link."""
-    folder = workspace.root / FOLDER
-    return None if folder.is_symlink() else folder / INDEX
+    return _inside(workspace, INDEX)
 
 
 def models_folder(workspace: Workspace) -> Path | None:
     """Where the folder's own models are kept; None where nothing is to be written through a link."""
+    return _inside(workspace, MODELS)
+
+
+def _inside(workspace: Workspace, name: str) -> Path | None:
     folder = workspace.root / FOLDER
-    return None if folder.is_symlink() else folder / MODELS
+    return None if folder.is_symlink() else folder / name
 
 
 def own_retriever(workspace: Workspace) -> tuple[Path | None, str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import UsageError
 from ..settings import Settings
+from .output import tell
+from .serving import serve_at
 
 if TYPE_CHECKING:
     from ..retrieval.encoding import Encoding
+    from ..servers.gateway import Gateway
     from ..tools import Workspace
     from ..tools.mcp import ServerConfig
 
@@ -87,25 +90,25 @@ async def serve_gateway(settings: Settings, options: GatewayOptions, address: tu
             ) as gateway,
         ):
             known = f"{len(catalog.tools())} tools of {len(configs)} servers"
-            if address is None:
-                from ..servers.gateway.stdio import serve_stdio
-
-                if sys.stdin.isatty():
-                    _tell(f"serving {known} on stdin and stdout, for an MCP client to start; Ctrl-C ends it")
-                await serve_stdio(gateway)
-            else:
-                from ..servers.gateway.http import serve_http
-
-                host, port = address
-                if host not in ("127.0.0.1", "localhost", "::1"):
-                    _tell(f"warning: whoever can reach {host} can call these tools")
-                await serve_http(gateway, host=host, port=port, started=lambda url: _tell(f"serving {known} at {url}"))
+            await serve_at(address, known, partial(_over_pipes, gateway), partial(_over_http, gateway))
     finally:
         if audit is not None:
             audit.close()
             if audit.problem:
-                _tell(audit.problem)
+                tell(audit.problem)
     return 0
+
+
+async def _over_pipes(gateway: Gateway) -> None:
+    from ..servers.gateway.stdio import serve_stdio
+
+    await serve_stdio(gateway)
+
+
+async def _over_http(gateway: Gateway, *, host: str, port: int, started: Callable[[str], None]) -> None:
+    from ..servers.gateway.http import serve_http  # imports the SDK
+
+    await serve_http(gateway, host=host, port=port, started=started)
 
 
 def _keep_from_git(folder: Path) -> None:
@@ -132,9 +135,5 @@ def _retriever(workspace: Workspace) -> Encoding:
 
     own, notice = own_retriever(workspace)
     if notice:
-        _tell(notice)
+        tell(notice)
     return QuickRetriever(own) if own else QuickRetriever()
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)

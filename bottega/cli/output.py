@@ -69,3 +69,8 @@ def columns(rows: Sequence[tuple[str, ...]], width: int) -> Iterator[str]:
     for row in rows:
         left = "  ".join(cell.ljust(w) for cell, w in zip(row[:-1], widths, strict=True))
         yield f"{left}  {one_line(row[-1], max(20, width - len(left) - 2))}".rstrip()
+
+
+def tell(message: str) -> None:
+    """One line on stderr, at once: what a person is told beside the output."""
+    print(message, file=sys.stderr, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib import import_module
@@ -15,6 +14,7 @@ from ..core.errors import UsageError
 from ..settings import Settings
 from .gateway import GatewayOptions, serve_gateway
 from .options import opened, run_async, workshop_options
+from .serving import serve_at
 
 if TYPE_CHECKING:
     from ..agents.plan import RunResult
@@ -122,17 +122,7 @@ async def _serve(settings: Settings, tools: list[Tool], workshop: bool, address:
             bottega = await stack.enter_async_context(opened(settings))
             tools = [*tools, run_task_tool(partial(_run, bottega))]
         server = mcp_server(tools, context, version=__version__)
-        if address is None:
-            if sys.stdin.isatty():
-                _tell(f"serving {len(tools)} tools on stdin and stdout, for an MCP client to start; Ctrl-C ends it")
-            await serve_stdio(server)
-        else:
-            host, port = address
-            if host not in ("127.0.0.1", "localhost", "::1"):
-                _tell(f"warning: whoever can reach {host} can call these tools")
-            await serve_http(
-                server, host=host, port=port, started=lambda url: _tell(f"serving {len(tools)} tools at {url}")
-            )
+        await serve_at(address, f"{len(tools)} tools", partial(serve_stdio, server), partial(serve_http, server))
     return 0
 
 
@@ -151,7 +141,3 @@ async def _run(bottega: Bottega, request: str) -> RunResult:
         elif event.type == "run_finished":
             return event.result
     raise AssertionError("a run ends with run_finished")
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ import click
 from ..core.errors import MissingExtra, ModelError, UsageError
 from ..settings import Settings
 from .options import opened, run_async, workshop_options
-from .output import print_json
+from .output import print_json, tell
 from .stages import stages
 from .text import one_line
 
@@ -146,17 +146,17 @@ def _train(
     encoder, house, present = open_encoder(), Adapter.load(PATH), _present(settings)
     learned, held = material.split.learned, material.split.held
     searched = some(material.tools, {id for one in [*held, *material.written] for id in one.tools}, seed)
-    _tell(f"measuring the present retriever on {len(held)} requests among {len(searched)} tools ...")
+    tell(f"measuring the present retriever on {len(held)} requests among {len(searched)} tools ...")
     index = index_of(searched, present, encoder)
     before, corpus_before = figures_of(index, material.split), corpus_figures(RetrieverModel(encoder, present))
     written = _filtered(material, index)
     teachable = [dataclasses.asdict(tool) for tool in material.tools if tool.id not in material.split.new]
-    _tell("gathering pairs ...")
+    tell("gathering pairs ...")
     sources = own_sources(teachable, learned, written, seed)
-    _tell("learning from " + ", ".join(f"{len(pairs)} {_NAMES[name]}" for name, pairs in sources.items()))
+    tell("learning from " + ", ".join(f"{len(pairs)} {_NAMES[name]}" for name, pairs in sources.items()))
     lesson = Lesson(steps, size, rate, seed)
     adapter = train_own(encoder, house, sources, lesson, place)
-    _tell("measuring the new one ...")
+    tell("measuring the new one ...")
     after = figures_of(index_of(searched, adapter, encoder), material.split)
     verdict = Verdict(before, after, corpus_before, corpus_figures(RetrieverModel(encoder, adapter)))
     card = _card(verdict, material, len(written), _command(settings, tool_files, request_file, write, lesson))
@@ -194,7 +194,7 @@ def _present(settings: Settings) -> Adapter:
 
     own, problem = own_retriever(Workspace.at(settings.workspace))
     if problem:
-        _tell(f"warning: {one_line(problem)}")
+        tell(f"warning: {one_line(problem)}")
     return Adapter.load(own or PATH)
 
 
@@ -230,9 +230,9 @@ def _material(
     if wanted:
         done = run_async(_written(settings, place, tools, divided, wanted))
         tokens = done.usage.input_tokens + done.usage.output_tokens
-        _tell(f"{len(done.asked)} requests were written, for {tokens:,} tokens")
+        tell(f"{len(done.asked)} requests were written, for {tokens:,} tokens")
         if done.error is not None:
-            _tell(f"warning: for {done.failed} tools nothing was written: {one_line(done.error.message)}")
+            tell(f"warning: for {done.failed} tools nothing was written: {one_line(done.error.message)}")
         written = usable(done.asked, known)
     if len(log) >= NEEDED or force:
         return Material(tools, log, written, divided)
@@ -255,11 +255,11 @@ async def _gathered(settings: Settings) -> tuple[list[ToolSpec], list[Asked]]:
         found = [*await bottega.catalog(), *bottega.known_servers().tools()]
         notices, workspace = bottega.notices, bottega.workspace
     for _, notice in notices:
-        _tell(one_line(notice))
+        tell(one_line(notice))
     ledger, problem = open_ledger(workspace, settings.ledger)
     try:
         if problem:
-            _tell(f"warning: no past runs are learned from: {one_line(problem)}")
+            tell(f"warning: no past runs are learned from: {one_line(problem)}")
         log = await logged(ledger)
     finally:
         ledger.close()
@@ -300,7 +300,7 @@ def _filtered(material: Material, index: Any) -> list[Asked]:
 
     kept = round_trip(material.written, search, len(index))
     if material.written:
-        _tell(f"{len(kept)} of {len(material.written)} written requests find their tool again, and are learned from")
+        tell(f"{len(kept)} of {len(material.written)} written requests find their tool again, and are learned from")
     return kept
 
 
@@ -355,10 +355,6 @@ def _change(before: Any, after: Any) -> str:
 
 def _warn(path: Path, problems: list[str]) -> None:
     for problem in problems[:10]:
-        _tell(f"{path}: left out: {one_line(problem)}")
+        tell(f"{path}: left out: {one_line(problem)}")
     if len(problems) > 10:
-        _tell(f"{path}: and {len(problems) - 10} more were left out")
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+        tell(f"{path}: and {len(problems) - 10} more were left out")
